@@ -9,8 +9,7 @@
  * what they found stands in `asked`, `inserted` and `forgotten` until the next call.
  */
 
-import type { Candidate } from './candidate';
-import { NO_FD, NO_HANDLE } from './candidate';
+import { Candidate, NO_FD, NO_HANDLE } from './candidate';
 import { HandleHeap, hashHandle } from './handleHeap';
 import type { EntryKind, FileHandle, Ids, Nodeid } from './identity';
 import { NO_NODEID, ROOT_NODEID } from './identity';
@@ -106,6 +105,8 @@ export class InodeTables {
   #nextNodeid = 2;
   readonly #kinds = [0, 0, 0];
 
+  /** A row's own handle while its key is looked for. */
+  readonly #rowsHandle = new Candidate();
   readonly #volumes = new VolumeTable();
   readonly #handles = new HandleHeap();
   readonly #byNodeid = new RowIndex((row) => hashNodeid(this.#nodeid[row] ?? 0));
@@ -295,7 +296,7 @@ export class InodeTables {
     return row === EMPTY ? 0 : this.#volumes.mntId(this.#volume[row] ?? 0);
   }
 
-  /** The low half of st_dev's identity: a number that two entries share iff st_dev and mount agree. */
+  /** A number that two entries share if and only if their st_dev and mount id agree; -1 if unknown. */
   volumeOf(nodeid: Nodeid): number {
     const row = this.#rowOf(nodeid);
     return row === EMPTY ? -1 : (this.#volume[row] ?? 0);
@@ -517,7 +518,11 @@ export class InodeTables {
   }
 
   #slotByIds(candidate: Candidate): number {
-    return this.#slotOfIds(candidate.inoLow, candidate.inoHigh, this.#volumes.of(candidate));
+    return this.#slotOfIds(
+      candidate.inoLow | 0,
+      candidate.inoHigh | 0,
+      this.#volumes.of(candidate),
+    );
   }
 
   #slotByIdsOf(row: number): number {
@@ -566,22 +571,15 @@ export class InodeTables {
   }
 
   #slotByHandleOf(row: number): number {
-    const { scratch } = this;
+    const scratch = this.#rowsHandle;
     const length = this.#handleLength(row);
     const held = this.#held[row] ?? 0;
     this.#handles.copyTo(held, length, scratch.handleWords, 0);
     scratch.handleType = this.#handles.type(held);
     scratch.handleLength = length;
     scratch.mntId = this.#volumes.mntId(this.#volume[row] ?? 0);
-    return this.#slotByHandle(scratch as Candidate);
+    return this.#slotByHandle(scratch);
   }
-
-  private readonly scratch = {
-    handleWords: new Int32Array(32),
-    handleType: 0,
-    handleLength: 0,
-    mntId: 0,
-  };
 
   #rowByHandle(candidate: Candidate): number {
     const slot = this.#slotByHandle(candidate);
