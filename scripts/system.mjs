@@ -91,18 +91,24 @@ function isPresent(component) {
 }
 
 /**
+ * @param {string} name
+ * @returns {Component}
+ */
+function componentCalled(name) {
+  const component = catalogue[name];
+  if (component === undefined) {
+    throw new Error(`No system component is called "${name}"; known are ${components.join(', ')}.`);
+  }
+  return component;
+}
+
+/**
  * @param {readonly string[]} names
  * @returns {string[]} those of `names` that are not there
  * @throws when a name is not one of `components`
  */
 export function missing(names) {
-  return names.filter((name) => {
-    const component = catalogue[name];
-    if (component === undefined) {
-      throw new Error(`No system component is called "${name}"; known are ${components.join(', ')}.`);
-    }
-    return !isPresent(component);
-  });
+  return names.filter((name) => !isPresent(componentCalled(name)));
 }
 
 /**
@@ -116,7 +122,7 @@ export function ensure(names) {
   const absent = missing(names);
   if (absent.length === 0) return;
 
-  const packages = [...new Set(absent.map((name) => catalogue[name].debianPackage))];
+  const packages = [...new Set(absent.map((name) => componentCalled(name).debianPackage))];
   const advice = `Missing: ${absent.join(', ')}; on Debian or Ubuntu run: sudo apt-get install ${packages.join(' ')}`;
   const aptGet = findProgram('apt-get');
   if (process.getuid?.() !== 0 || aptGet === undefined) throw new Error(advice);
