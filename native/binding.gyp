@@ -1,0 +1,24 @@
+{
+  'targets': [
+    {
+      'target_name': 'virtiofsd-inspector',
+      'sources': [
+        'src/addon.cc',
+        'src/attributes.cc',
+        'src/credentials.cc',
+        'src/directories.cc',
+        'src/files.cc',
+        'src/lookup.cc',
+        'src/mounting.cc',
+        'src/names.cc',
+        'src/probing.cc',
+        'src/session.cc',
+        'src/xattr.cc',
+      ],
+      'include_dirs': ["<!@(node -p \"require('node-addon-api').include_dir\")"],
+      'defines': ['NAPI_VERSION=8', 'NODE_ADDON_API_DISABLE_DEPRECATED', 'NAPI_DISABLE_CPP_EXCEPTIONS', '_GNU_SOURCE'],
+      'cflags_cc': ['-std=c++17', '-O2', '-fvisibility=hidden', '-fno-exceptions', '-Wall', '-Wextra', '-Wno-unused-parameter'],
+      'cflags_cc!': ['-fexceptions', '-std=gnu++17', '-std=gnu++20', '-O3'],
+    },
+  ],
+}

@@ -1,0 +1,271 @@
+/**
+ * The addon's face: Linux calls that Node lacks, the FUSE device, per-thread credentials.
+ *
+ * Hot calls work in one scratch memory per thread (`createScratch`). They take 32-bit integers
+ * (descriptors, and byte offsets into the scratch; a parameter called `…At` is such an offset, and a
+ * 64-bit offset or size is passed as the place where it stands, so that it stays exact) and return
+ * a value >= 0 or -errno. They allocate nothing. All other calls take and return ordinary values;
+ * those that return a number return -errno when they fail, too.
+ */
+
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+
+// --- layout of the scratch: repeats native/src/layout.h; a test compares the two ---------------
+
+/** The slot whose handle could not be opened by the call that just failed, else what was there. */
+export const RESULT_FAILED_SLOT = 0;
+/** The errno with which the kernel refused the last reply, or 0. */
+export const RESULT_REPLY_ERRNO = 4;
+/** The open descriptor that `create` made. */
+export const RESULT_OPEN_FD = 8;
+/** A 64-bit answer (`lseek`). */
+export const RESULT_WIDE = 16;
+/** Where the dirent after a batch stands (`lookupEntries`). */
+export const RESULT_NEXT = 24;
+
+/** u32 uid, gid, number of groups + 1 (0: leave them), flags, then the groups. */
+export const CREDS = 256;
+export const MAX_GROUPS = 60;
+export const KEEP_DAC_OVERRIDE = 1;
+
+/** Inode references: {i32 fd, i32 mountFd, u32 handleBytes, i32 handleType, 128 bytes}. */
+export const SLOT_FIRST = 512;
+export const SLOT_SECOND = 768;
+export const SLOT_THIRD = 1024;
+
+/** 512 bytes for a name that the caller builds itself. */
+export const NAME = 1280;
+
+/** Identity records: offsets inside one. */
+export const RECORD_ERRNO = 0;
+/** The O_PATH descriptor left open, or -1. */
+export const RECORD_FD = 4;
+/** errno of name_to_handle_at; 0 when a handle was made, -1 when none was asked for. */
+export const RECORD_HANDLE_ERRNO = 8;
+export const RECORD_HANDLE_MOUNT = 12;
+export const RECORD_DIRENT = 16;
+export const RECORD_NAME_LENGTH = 20;
+/** struct statx, 256 bytes. */
+export const RECORD_STAT = 32;
+/** u32 handle_bytes, i32 handle_type, 128 bytes. */
+export const RECORD_HANDLE = 288;
+export const RECORD_SIZE = 448;
+
+/** The record of a single lookup. */
+export const RECORD = 2048;
+/** The record of a probe. */
+export const PROBE_RECORD = 2560;
+/** The records of a run of directory entries. */
+export const BATCH = 4096;
+export const BATCH_RECORDS = 128;
+
+/** linux_dirent64 entries. */
+export const DIRENTS = 65536;
+export const DIRENTS_SIZE = 65536;
+
+export const REQUEST = 196528;
+export const REQUEST_SIZE = 1114112;
+export const REPLY = 1314800;
+export const REPLY_SIZE = 1056768;
+export const SCRATCH_SIZE = 2375680;
+
+/** Lookup flags: make a file handle; leave the descriptor open even when a handle was made. */
+export const WANT_HANDLE = 1;
+export const KEEP_FD = 2;
+
+const PAGE = 4096;
+
+/** Identity of a file as statx tells it; null where kernel or file system do not say. */
+export interface FileIdentity {
+  readonly ino: bigint;
+  readonly devMajor: number;
+  readonly devMinor: number;
+  /** st_mode. */
+  readonly mode: number;
+  readonly nlink: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** Bytes. */
+  readonly size: bigint;
+  readonly mntId: number;
+  readonly mntIdUnique: bigint | null;
+  readonly subvol: bigint | null;
+  readonly btime: { readonly seconds: bigint; readonly nanoseconds: number } | null;
+}
+
+export interface NamedHandle {
+  readonly mntId: number;
+  readonly type: number;
+  readonly bytes: Uint8Array;
+}
+
+export interface Addon {
+  /** The numbers of layout.h by name. */
+  readonly layout: Readonly<Record<string, number>>;
+  /** Registers the calling thread's memory; returns where its scratch begins. */
+  attach(memory: ArrayBuffer): number;
+
+  // Hot calls: one FUSE operation each.
+  lookup(parentSlot: number, nameAt: number, flags: number, record: number): number;
+  probe(slot: number, flags: number, record: number): number;
+  getattr(slot: number, record: number): number;
+  /** `bodyAt`: struct fuse_setattr_in; `fh`: the open file's descriptor, or -1. */
+  setattr(slot: number, fh: number, bodyAt: number, record: number): number;
+  /** Writes struct fuse_kstatfs. */
+  statfs(slot: number, outAt: number): number;
+  readlink(slot: number, outAt: number, size: number): number;
+  open(slot: number, flags: number): number;
+  close(fd: number): number;
+  flush(fd: number): number;
+  fsync(fd: number, dataOnly: number): number;
+  fallocate(fd: number, mode: number, offsetAt: number, lengthAt: number): number;
+  lseek(fd: number, offsetAt: number, whence: number): number;
+  copyFileRange(
+    fdIn: number,
+    offsetInAt: number,
+    fdOut: number,
+    offsetOutAt: number,
+    lengthAt: number,
+    flags: number,
+  ): number;
+  syncfs(slot: number): number;
+  readFile(fd: number, toAt: number, size: number, offsetAt: number): number;
+  writeFile(fd: number, dataAt: number, size: number, offsetAt: number, append: number): number;
+  /** Fills DIRENTS, from the offset at `offsetAt` (-1: go on). Returns bytes. */
+  readEntries(fd: number, offsetAt: number, size: number): number;
+  /** Looks up the dirents in [from, end) as far as their direntplus fit; returns records. */
+  lookupEntries(fd: number, from: number, end: number, room: number, flags: number): number;
+  /** As the caller in CREDS. The open descriptor is in RESULT_OPEN_FD. */
+  create(
+    parentSlot: number,
+    nameAt: number,
+    flags: number,
+    mode: number,
+    lookupFlags: number,
+    record: number,
+  ): number;
+  makeNode(
+    parentSlot: number,
+    nameAt: number,
+    mode: number,
+    rdev: number,
+    lookupFlags: number,
+    record: number,
+  ): number;
+  makeDirectory(
+    parentSlot: number,
+    nameAt: number,
+    mode: number,
+    lookupFlags: number,
+    record: number,
+  ): number;
+  makeSymlink(
+    parentSlot: number,
+    nameAt: number,
+    targetAt: number,
+    lookupFlags: number,
+    record: number,
+  ): number;
+  makeLink(
+    slot: number,
+    parentSlot: number,
+    nameAt: number,
+    lookupFlags: number,
+    record: number,
+  ): number;
+  removeName(parentSlot: number, nameAt: number, flags: number): number;
+  renameName(fromSlot: number, fromAt: number, toSlot: number, toAt: number, flags: number): number;
+  /** `regular`: 1 when the inode may be opened (regular file or directory). */
+  setXattr(
+    slot: number,
+    regular: number,
+    nameAt: number,
+    valueAt: number,
+    size: number,
+    flags: number,
+  ): number;
+  getXattr(slot: number, regular: number, nameAt: number, outAt: number, size: number): number;
+  listXattr(slot: number, regular: number, outAt: number, size: number): number;
+  removeXattr(slot: number, regular: number, nameAt: number): number;
+
+  // Hot calls of a /dev/fuse session.
+  /** Waits for a request: its length, 0 when the control descriptor was signalled, or -errno. */
+  receive(fuseFd: number, controlFd: number): number;
+  reply(fuseFd: number, at: number, length: number): number;
+  /** Both in one call. */
+  replyReceive(fuseFd: number, controlFd: number, at: number, length: number): number;
+  /** Answers a READ without the data passing through JavaScript: 0, or -errno with nothing sent. */
+  sendFile(fuseFd: number, fd: number, offsetAt: number, size: number, uniqueAt: number): number;
+
+  // The rest.
+  /** unshare(CLONE_FS), umask 0 and, as root, no supplementary groups, for the calling thread. */
+  prepareThread(): number;
+  mount(
+    source: string,
+    target: string | Uint8Array,
+    type: string,
+    flags: number,
+    data: string,
+  ): number;
+  unmount(target: string | Uint8Array, flags: number): number;
+  openPath(path: string | Uint8Array, flags: number): number;
+  closeDescriptor(fd: number): number;
+  setNonblocking(fd: number): number;
+  socketPair(): [number, number] | number;
+  receiveDescriptor(socket: number): number;
+  createEvent(): number;
+  signalEvent(fd: number): number;
+  openFilesLimit(): { readonly soft: number; readonly hard: number };
+  setOpenFilesLimit(soft: number, hard: number): number;
+  /** An empty path means the descriptor itself. */
+  identify(dirFd: number, path: string | Uint8Array): FileIdentity | number;
+  nameToHandle(dirFd: number, path: string | Uint8Array): NamedHandle | number;
+  openByHandle(mountFd: number, type: number, bytes: Uint8Array, flags: number): number;
+  /** f_type of statfs(2). */
+  fileSystemType(target: number | string | Uint8Array): number;
+}
+
+/** A thread's memory for hot calls, seen as bytes and as words. */
+export interface Scratch {
+  readonly u8: Uint8Array;
+  readonly i32: Int32Array;
+  readonly u32: Uint32Array;
+}
+
+/** Gives the calling thread its scratch. */
+export function createScratch(addon: Addon): Scratch {
+  const memory = new ArrayBuffer(SCRATCH_SIZE + PAGE);
+  const start = addon.attach(memory);
+  return {
+    u8: new Uint8Array(memory, start, SCRATCH_SIZE),
+    i32: new Int32Array(memory, start, SCRATCH_SIZE / 4),
+    u32: new Uint32Array(memory, start, SCRATCH_SIZE / 4),
+  };
+}
+
+/**
+ * Loads the addon: from `prebuilds/` in `root`, or beside the program or any folder above it.
+ *
+ * @throws Error that says what is missing and what to do
+ */
+export function loadAddon(root: string = programFolder()): Addon {
+  const name = join('prebuilds', `linux-${process.arch}`, 'virtiofsd-inspector.node');
+  if (process.platform !== 'linux') {
+    throw new Error(`virtiofsd Inspector's daemon needs Linux; this is ${process.platform}.`);
+  }
+  for (let folder = root; ; folder = dirname(folder)) {
+    const file = join(folder, name);
+    if (existsSync(file)) return createRequire(join(root, 'x'))(file) as Addon;
+    if (folder === dirname(folder)) break;
+  }
+  throw new Error(
+    `The native part for linux-${process.arch} is missing: no ${name} in ${root} or above. ` +
+      'Run "npm run build"; packages bring it for x64 only.',
+  );
+}
+
+function programFolder(): string {
+  return typeof __dirname === 'string' ? __dirname : process.cwd();
+}

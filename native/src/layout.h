@@ -1,0 +1,64 @@
+// Where things stand in the scratch memory that TypeScript and C++ share.
+// native/index.ts repeats these numbers; test/unit/native.test.ts checks that both agree.
+#pragma once
+#include <cstdint>
+
+namespace layout {
+
+// RESULT: small answers of a call besides its return value.
+constexpr int32_t kResult = 0;
+constexpr int32_t kResultFailedSlot = kResult + 0;   // slot whose handle could not be opened, or -1
+constexpr int32_t kResultReplyErrno = kResult + 4;   // errno of the last write of a reply, or 0
+constexpr int32_t kResultOpenFd = kResult + 8;       // descriptor made by create
+constexpr int32_t kResultWide = kResult + 16;        // one u64 (lseek, cookies)
+constexpr int32_t kResultNext = kResult + 24;        // offset of the dirent after a batch
+
+// CREDS: u32 uid, gid, groups + 1 (0 = leave them), flags, then the groups.
+constexpr int32_t kCreds = 256;
+constexpr int32_t kMaxGroups = 60;
+constexpr uint32_t kCredsKeepDacOverride = 1;
+
+// INODE REFERENCES: how an operation reaches an inode.
+// {i32 fd, i32 mountFd, struct file_handle with room for 128 bytes}
+constexpr int32_t kSlotSize = 256;
+constexpr int32_t kSlotFirst = 512;
+constexpr int32_t kSlotSecond = kSlotFirst + kSlotSize;
+constexpr int32_t kSlotThird = kSlotSecond + kSlotSize;
+
+// Room for names that TypeScript builds itself.
+constexpr int32_t kName = 1280;
+
+// IDENTITY RECORDS: what a lookup learned about one object.
+constexpr int32_t kRecordErrno = 0;        // errno of open or statx, 0 when found
+constexpr int32_t kRecordFd = 4;           // O_PATH descriptor left open, or -1
+constexpr int32_t kRecordHandleErrno = 8;  // errno of name_to_handle_at; -1 when not asked
+constexpr int32_t kRecordHandleMount = 12; // mount id told by name_to_handle_at
+constexpr int32_t kRecordDirent = 16;      // its linux_dirent64 in the scratch (batches)
+constexpr int32_t kRecordNameLength = 20;
+constexpr int32_t kRecordStat = 32;        // struct statx, 256 bytes
+constexpr int32_t kRecordHandle = 288;     // struct file_handle, 8 + 128 bytes
+constexpr int32_t kRecordSize = 448;
+
+constexpr int32_t kRecord = 2048;       // the record of a single lookup
+constexpr int32_t kProbeRecord = 2560;  // the record of a probe
+constexpr int32_t kBatch = 4096;        // records of READDIRPLUS
+constexpr int32_t kBatchRecords = 128;
+constexpr int32_t kDirents = 65536;     // getdents64 buffer
+constexpr int32_t kDirentsSize = 65536;
+
+// REQUEST and REPLY. The kernel wants room for max_write + 4096 when /dev/fuse is read.
+// WRITE's payload starts 80 bytes into a request: REQUEST stands 80 bytes before a page so that
+// the payload is page aligned (O_DIRECT on the host wants that).
+constexpr int32_t kRequest = 3 * 65536 - 80;
+constexpr int32_t kRequestSize = (1 << 20) + 65536;
+constexpr int32_t kReply = 3 * 65536 + kRequestSize + 4096 - 16;
+constexpr int32_t kReplySize = (1 << 20) + 8192;
+constexpr int32_t kScratchSize = kReply + kReplySize + 4096 + 16;
+
+constexpr int32_t kHandleBytes = 128;  // MAX_HANDLE_SZ of the kernel
+
+// Flags of lookups.
+constexpr int32_t kWantHandle = 1;
+constexpr int32_t kKeepFd = 2;  // leave the descriptor open even when a handle was made
+
+}  // namespace layout

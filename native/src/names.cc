@@ -1,0 +1,136 @@
+// Operations on names: CREATE, MKNOD, MKDIR, SYMLINK, LINK, UNLINK, RMDIR, RENAME.
+#include <sys/syscall.h>
+
+#include "credentials.h"
+#include "inode.h"
+#include "state.h"
+
+namespace {
+
+// CREATE: makes the file as the caller (O_CREAT|O_EXCL, virtio-fs.md 4.7 of the design) and
+// identifies it through the new descriptor, so that nobody can put another file under the name in
+// between. The open descriptor stands in RESULT_OPEN_FD.
+int32_t create(State& state, int32_t parentSlot, int32_t nameAt, int32_t flags, int32_t mode,
+               int32_t lookupFlags, int32_t record) {
+  state.word(layout::kResultOpenFd) = -1;
+  OpenInode parent = OpenInode::path(state, parentSlot);
+  if (parent.failed()) return -errno;
+  int fd;
+  {
+    CredentialSwitch caller(state);
+    if (caller.failure() != 0) return -caller.failure();
+    fd = openat(parent.fd(), state.at<const char>(nameAt),
+                flags | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, static_cast<mode_t>(mode));
+  }
+  if (fd < 0) return -errno;
+  state.word(record + layout::kRecordFd) = -1;
+  int32_t result = identify(state, fd, record, lookupFlags);
+  const bool needsPath = state.word(record + layout::kRecordHandleErrno) != 0;
+  if (result == 0 && needsPath) {
+    char name[16];
+    OpenInode::descriptorName(fd, name);
+    const int path = openat(state.procSelfFd, name, O_PATH | O_CLOEXEC);
+    if (path < 0) {
+      result = -errno;
+    } else {
+      state.word(record + layout::kRecordFd) = path;
+    }
+  }
+  if (result < 0) {
+    close(fd);
+    return result;
+  }
+  state.word(layout::kResultOpenFd) = fd;
+  return 0;
+}
+
+int32_t identifyName(State& state, int parent, const char* name, int32_t flags, int32_t record) {
+  const int fd = openChild(state, parent, name);
+  if (fd < 0) return -errno;
+  return identifyAndKeep(state, fd, record, flags);
+}
+
+int32_t makeNode(State& state, int32_t parentSlot, int32_t nameAt, int32_t mode, int32_t rdev,
+                 int32_t lookupFlags, int32_t record) {
+  OpenInode parent = OpenInode::path(state, parentSlot);
+  if (parent.failed()) return -errno;
+  const char* name = state.at<const char>(nameAt);
+  {
+    CredentialSwitch caller(state);
+    if (caller.failure() != 0) return -caller.failure();
+    // FUSE carries the kernel's 32-bit encoding of the device number, and so does the system call;
+    // glibc's mknod would encode its own.
+    if (syscall(SYS_mknodat, parent.fd(), name, static_cast<mode_t>(mode),
+                static_cast<uint32_t>(rdev)) < 0) {
+      return -errno;
+    }
+  }
+  return identifyName(state, parent.fd(), name, lookupFlags, record);
+}
+
+int32_t makeDirectory(State& state, int32_t parentSlot, int32_t nameAt, int32_t mode,
+                      int32_t lookupFlags, int32_t record) {
+  OpenInode parent = OpenInode::path(state, parentSlot);
+  if (parent.failed()) return -errno;
+  const char* name = state.at<const char>(nameAt);
+  {
+    CredentialSwitch caller(state);
+    if (caller.failure() != 0) return -caller.failure();
+    if (mkdirat(parent.fd(), name, static_cast<mode_t>(mode)) < 0) return -errno;
+  }
+  return identifyName(state, parent.fd(), name, lookupFlags, record);
+}
+
+int32_t makeSymlink(State& state, int32_t parentSlot, int32_t nameAt, int32_t targetAt,
+                    int32_t lookupFlags, int32_t record) {
+  OpenInode parent = OpenInode::path(state, parentSlot);
+  if (parent.failed()) return -errno;
+  const char* name = state.at<const char>(nameAt);
+  {
+    CredentialSwitch caller(state);
+    if (caller.failure() != 0) return -caller.failure();
+    if (symlinkat(state.at<const char>(targetAt), parent.fd(), name) < 0) return -errno;
+  }
+  return identifyName(state, parent.fd(), name, lookupFlags, record);
+}
+
+int32_t makeLink(State& state, int32_t slot, int32_t parentSlot, int32_t nameAt,
+                 int32_t lookupFlags, int32_t record) {
+  OpenInode inode = OpenInode::path(state, slot);
+  if (inode.failed()) return -errno;
+  OpenInode parent = OpenInode::path(state, parentSlot);
+  if (parent.failed()) return -errno;
+  const char* name = state.at<const char>(nameAt);
+  char source[16];
+  OpenInode::descriptorName(inode.fd(), source);
+  if (linkat(state.procSelfFd, source, parent.fd(), name, AT_SYMLINK_FOLLOW) < 0) return -errno;
+  return identifyName(state, parent.fd(), name, lookupFlags, record);
+}
+
+int32_t removeName(State& state, int32_t parentSlot, int32_t nameAt, int32_t flags) {
+  OpenInode parent = OpenInode::path(state, parentSlot);
+  if (parent.failed()) return -errno;
+  return negated(unlinkat(parent.fd(), state.at<const char>(nameAt), flags));
+}
+
+int32_t renameName(State& state, int32_t fromSlot, int32_t fromAt, int32_t toSlot, int32_t toAt,
+                   int32_t flags) {
+  OpenInode from = OpenInode::path(state, fromSlot);
+  if (from.failed()) return -errno;
+  OpenInode to = OpenInode::path(state, toSlot);
+  if (to.failed()) return -errno;
+  return negated(renameat2(from.fd(), state.at<const char>(fromAt), to.fd(),
+                           state.at<const char>(toAt), static_cast<unsigned>(flags)));
+}
+
+}  // namespace
+
+void defineNames(Napi::Env env, Napi::Object exports, State* state) {
+  defineHot<create>(env, exports, state, "create");
+  defineHot<makeNode>(env, exports, state, "makeNode");
+  defineHot<makeDirectory>(env, exports, state, "makeDirectory");
+  defineHot<makeSymlink>(env, exports, state, "makeSymlink");
+  defineHot<makeLink>(env, exports, state, "makeLink");
+  defineHot<removeName>(env, exports, state, "removeName");
+  defineHot<renameName>(env, exports, state, "renameName");
+}

@@ -1,0 +1,87 @@
+// Per-environment state (the addon lives in the main thread and in a worker at the same time)
+// and the binding of plain C++ functions to JavaScript.
+#pragma once
+#include <napi.h>
+
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+#include <utility>
+
+#include "layout.h"
+
+struct State {
+  uint8_t* scratch = nullptr;
+  Napi::Reference<Napi::ArrayBuffer> scratchOwner;
+  int procSelfFd = -1;       // O_PATH descriptor of /proc/self/fd
+  bool openat2Works = true;  // until the kernel says ENOSYS
+  int dataPipe[2] = {-1, -1};
+  int dataPipeSize = 0;
+  bool spliceWorks = true;
+  bool lastReadWasEmpty = true;   // predicts whether to poll before reading
+  uint32_t turns = 0;
+  uint32_t bigWrites = 0;         // predicts whether the next request is a large WRITE
+  int32_t payloadInPipe = 0;      // bytes of the current WRITE still in dataPipe
+
+  template <typename T>
+  T* at(int32_t offset) {
+    return reinterpret_cast<T*>(scratch + offset);
+  }
+  int32_t& word(int32_t offset) { return *at<int32_t>(offset); }
+  ~State();
+};
+
+// A call on the hot path: int32 arguments in, int32 out, nothing allocated. A call before
+// attach() answers -EFAULT.
+template <typename F>
+struct HotCall;
+
+template <typename... Args>
+struct HotCall<int32_t (*)(State&, Args...)> {
+  template <auto Function>
+  static napi_value call(napi_env env, napi_callback_info info) {
+    return invoke<Function>(env, info, std::index_sequence_for<Args...>{});
+  }
+
+ private:
+  template <auto Function, size_t... I>
+  static napi_value invoke(napi_env env, napi_callback_info info, std::index_sequence<I...>) {
+    constexpr size_t count = sizeof...(Args);
+    napi_value values[count + 1];
+    size_t given = count;
+    void* data = nullptr;
+    napi_get_cb_info(env, info, &given, values, nullptr, &data);
+    State* state = static_cast<State*>(data);
+    int32_t arguments[count + 1] = {};
+    for (size_t i = 0; i < count && i < given; i++) {
+      napi_get_value_int32(env, values[i], &arguments[i]);
+    }
+    const int32_t result =
+        state->scratch == nullptr ? -EFAULT : Function(*state, arguments[I]...);
+    napi_value out;
+    napi_create_int32(env, result, &out);
+    return out;
+  }
+};
+
+template <auto Function>
+void defineHot(Napi::Env env, Napi::Object exports, State* state, const char* name) {
+  napi_value function;
+  napi_create_function(env, name, NAPI_AUTO_LENGTH,
+                       &HotCall<decltype(Function)>::template call<Function>, state, &function);
+  exports.Set(name, Napi::Value(env, function));
+}
+
+inline int32_t negated(long result) { return result < 0 ? -errno : static_cast<int32_t>(result); }
+
+void defineAttributes(Napi::Env env, Napi::Object exports, State* state);
+void defineDirectories(Napi::Env env, Napi::Object exports, State* state);
+void defineFiles(Napi::Env env, Napi::Object exports, State* state);
+void defineLookup(Napi::Env env, Napi::Object exports, State* state);
+void defineMounting(Napi::Env env, Napi::Object exports);
+void defineNames(Napi::Env env, Napi::Object exports, State* state);
+void defineProbing(Napi::Env env, Napi::Object exports);
+void defineSession(Napi::Env env, Napi::Object exports, State* state);
+void defineXattr(Napi::Env env, Napi::Object exports, State* state);
+void defineCredentials(Napi::Env env, Napi::Object exports);
