@@ -1,0 +1,48 @@
+/**
+ * What the extension host and the Key Map's webview say to each other. The host owns the
+ * connection to the daemon; frames of the inspector protocol travel through it unchanged, because a
+ * remote webview runs in the user's browser, where 127.0.0.1 is another machine (PLATFORM.md 0).
+ *
+ * The webview begins with `ready`, after each load. The host answers with `state`; `open` promises
+ * a connection on which nothing has been said yet, so the webview starts with `hello` and numbers
+ * its requests from 1. A hidden webview receives nothing; it says `ready` when it is back.
+ */
+
+import * as v from 'valibot';
+import { decimal } from './json';
+
+/** Longest sentence that either side may show or log. */
+const sentence = v.pipe(v.string(), v.maxLength(2_000));
+
+/** Longest request of the page: a `map.watch` with 200 unfolded directories is under 8 KB. */
+export const MAX_WEBVIEW_TEXT = 64 * 1024;
+
+export const connectionState = v.picklist(['connecting', 'open', 'ended']);
+export type ConnectionState = v.InferOutput<typeof connectionState>;
+
+export const hostToWebview = v.variant('k', [
+  /** A text frame of the inspector protocol. */
+  v.object({ k: v.literal('text'), text: v.string() }),
+  /** A binary frame of the inspector protocol. */
+  v.object({ k: v.literal('binary'), bytes: v.instance(Uint8Array) }),
+  /** `message` says, for people, what is being waited for or why it ended. */
+  v.object({ k: v.literal('state'), state: connectionState, message: sentence }),
+  /** Scroll to this entry and select it; may come before `open`. */
+  v.object({ k: v.literal('reveal'), nodeid: decimal }),
+]);
+export type HostToWebview = v.InferOutput<typeof hostToWebview>;
+
+export const webviewToHost = v.variant('k', [
+  /** The page is loaded, or the user asked to try again: send `state`. */
+  v.object({ k: v.literal('ready') }),
+  v.object({ k: v.literal('text'), text: v.pipe(v.string(), v.maxLength(MAX_WEBVIEW_TEXT)) }),
+  /** For the log: refused by the content security policy, or failed in the page. */
+  v.object({
+    k: v.literal('report'),
+    level: v.picklist(['info', 'warning', 'error']),
+    message: sentence,
+  }),
+  /** The entry whose details are shown. */
+  v.object({ k: v.literal('selected'), nodeid: v.nullable(decimal) }),
+]);
+export type WebviewToHost = v.InferOutput<typeof webviewToHost>;
