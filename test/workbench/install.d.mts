@@ -1,0 +1,2 @@
+/** The types of install.mjs for TypeScript callers; what it does is said there. */
+export function install(): Promise<string>;
