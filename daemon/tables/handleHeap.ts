@@ -11,6 +11,12 @@ function wordsFor(length: number): number {
   return 1 + ((length + 3) >> 2);
 }
 
+export interface HandleHeapImage {
+  readonly words: Int32Array<ArrayBuffer>;
+  readonly end: number;
+  readonly free: readonly (readonly number[])[];
+}
+
 export class HandleHeap {
   #words = new Int32Array(SMALLEST);
   #end = 0;
@@ -59,6 +65,16 @@ export class HandleHeap {
     this.#words = new Int32Array(SMALLEST);
     this.#end = 0;
     this.#free = [];
+  }
+
+  image(): HandleHeapImage {
+    return { words: this.#words.slice(), end: this.#end, free: this.#free.map((f) => f.slice()) };
+  }
+
+  restore(image: HandleHeapImage): void {
+    this.#words = image.words;
+    this.#end = image.end;
+    this.#free = image.free.map((places) => places.slice());
   }
 
   #extend(size: number): number {

@@ -10,11 +10,14 @@
  */
 
 import { Candidate, NO_FD, NO_HANDLE } from './candidate';
+import type { HandleHeapImage } from './handleHeap';
 import { HandleHeap, hashHandle } from './handleHeap';
 import type { EntryKind, FileHandle, Ids, Nodeid } from './identity';
 import { NO_NODEID, ROOT_NODEID } from './identity';
 import type { LookupRule } from './lookupRule';
+import type { RowIndexImage } from './rowIndex';
 import { EMPTY, OTHER, RowIndex } from './rowIndex';
+import type { VolumeKey } from './volumeTable';
 import { VolumeTable } from './volumeTable';
 
 /** How a lookup was answered (hazards.md 3.0). */
@@ -61,6 +64,26 @@ export interface Entry {
   readonly ids: Ids;
   readonly handle: FileHandle | null;
   readonly fd: number | null;
+}
+
+/** A copy of the tables that travels between threads as it is. */
+export interface TablesImage {
+  readonly nodeid: Float64Array<ArrayBuffer>;
+  readonly lookups: Float64Array<ArrayBuffer>;
+  readonly inoLow: Int32Array<ArrayBuffer>;
+  readonly inoHigh: Int32Array<ArrayBuffer>;
+  readonly volume: Int32Array<ArrayBuffer>;
+  readonly meta: Int32Array<ArrayBuffer>;
+  readonly held: Int32Array<ArrayBuffer>;
+  readonly rows: number;
+  readonly vacant: readonly number[];
+  readonly nextNodeid: number;
+  readonly kinds: readonly number[];
+  readonly volumes: readonly VolumeKey[];
+  readonly handles: HandleHeapImage;
+  readonly byNodeid: RowIndexImage;
+  readonly byIds: RowIndexImage;
+  readonly byHandle: RowIndexImage;
 }
 
 const KINDS: readonly EntryKind[] = ['file', 'handle', 'invalid'];
@@ -240,6 +263,48 @@ export class InodeTables {
     if (row === EMPTY) return false;
     this.#lookups[row] = (this.#lookups[row] ?? 0) + 1;
     return true;
+  }
+
+  /** A copy of everything; for a consumer that lost the thread of events. */
+  image(): TablesImage {
+    return {
+      nodeid: this.#nodeid.slice(),
+      lookups: this.#lookups.slice(),
+      inoLow: this.#inoLow.slice(),
+      inoHigh: this.#inoHigh.slice(),
+      volume: this.#volume.slice(),
+      meta: this.#meta.slice(),
+      held: this.#held.slice(),
+      rows: this.#rows,
+      vacant: this.#vacant.slice(),
+      nextNodeid: this.#nextNodeid,
+      kinds: this.#kinds.slice(),
+      volumes: this.#volumes.keys.slice(),
+      handles: this.#handles.image(),
+      byNodeid: this.#byNodeid.image(),
+      byIds: this.#byIds.image(),
+      byHandle: this.#byHandle.image(),
+    };
+  }
+
+  /** Becomes the tables of an image, which must not be used elsewhere afterwards. */
+  restore(image: TablesImage): void {
+    this.#nodeid = image.nodeid;
+    this.#lookups = image.lookups;
+    this.#inoLow = image.inoLow;
+    this.#inoHigh = image.inoHigh;
+    this.#volume = image.volume;
+    this.#meta = image.meta;
+    this.#held = image.held;
+    this.#rows = image.rows;
+    this.#vacant = image.vacant.slice();
+    this.#nextNodeid = image.nextNodeid;
+    image.kinds.forEach((count, kind) => (this.#kinds[kind] = count));
+    this.#volumes.restore(image.volumes);
+    this.#handles.restore(image.handles);
+    this.#byNodeid.restore(image.byNodeid);
+    this.#byIds.restore(image.byIds);
+    this.#byHandle.restore(image.byHandle);
   }
 
   // --- what an observer asks ------------------------------------------------------------------

@@ -11,6 +11,12 @@ const MAX_LOAD = 0.75;
 const GROWTH = 1.5;
 const TWO_32 = 4294967296;
 
+export interface RowIndexImage {
+  readonly slots: Uint32Array<ArrayBuffer>;
+  readonly count: number;
+  readonly rowBits: number;
+}
+
 export class RowIndex {
   /** `0` is an empty slot; else `tag << rowBits | row + 1`. */
   slots = new Uint32Array(SMALLEST);
@@ -114,6 +120,19 @@ export class RowIndex {
     this.#rowBits = 5;
     this.#rowMask = 31;
     this.#scale = SMALLEST / TWO_32;
+  }
+
+  /** A copy of everything, to be sent to another thread. */
+  image(): RowIndexImage {
+    return { slots: this.slots.slice(), count: this.#count, rowBits: this.#rowBits };
+  }
+
+  restore(image: RowIndexImage): void {
+    this.slots = image.slots;
+    this.#count = image.count;
+    this.#rowBits = image.rowBits;
+    this.#rowMask = 2 ** image.rowBits - 1;
+    this.#scale = image.slots.length / TWO_32;
   }
 
   #valueOf(row: number, hash: number): number {

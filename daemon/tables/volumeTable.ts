@@ -45,6 +45,18 @@ export class VolumeTable {
     return { major: key?.devMajor ?? 0, minor: key?.devMinor ?? 0 };
   }
 
+  get keys(): readonly VolumeKey[] {
+    return this.#keys;
+  }
+
+  /** Takes over the numbering of another table. */
+  restore(keys: readonly VolumeKey[]): void {
+    this.#keys.length = 0;
+    this.#numbers.clear();
+    this.#last = -1;
+    for (const key of keys) this.of(key);
+  }
+
   #is(number: number, key: VolumeKey): boolean {
     const known = this.#keys[number];
     return (

@@ -1,0 +1,461 @@
+/**
+ * Records of the event ring: written on the file system's thread without allocating, read on the
+ * inspector's thread as events. One record becomes one to three events: a lookup with what it
+ * inserted and stole, a forget with what it removed and lost.
+ */
+
+import { NO_FD, NO_HANDLE } from '../tables/candidate';
+import type { Candidate } from '../tables/candidate';
+import type { LookupOp, TableEvent, TableName } from '../tables/events';
+import { LOOKUP_OPS } from '../tables/events';
+import type { FileHandle, Ids, Nodeid } from '../tables/identity';
+import { ROOT_NODEID } from '../tables/identity';
+import type { HitKind, InodeTables } from '../tables/inodeTables';
+import type { LookupTrace, ProbeResult, Recorder, VolumeFacts } from '../tables/recorder';
+import type { RingWriter } from './eventRing';
+import { recordHead, recordLength, recordType } from './eventRing';
+
+const INIT = 1;
+const DESTROY = 2;
+const LOOKUP = 3;
+const FORGET = 4;
+const OPEN_BY_HANDLE = 5;
+const VOLUME = 6;
+
+const HITS: readonly HitKind[] = [
+  'handle_hit',
+  'fallback_hit',
+  'handleless_hit',
+  'fallback_rejected',
+  'miss',
+  'error',
+];
+const HIT_NUMBER = new Map(HITS.map((hit, number) => [hit, number]));
+const PROBES: readonly ProbeResult[] = ['not-probed', 'same', 'different'];
+const FORGET_OPS: readonly (LookupOp | 'FORGET')[] = [...LOOKUP_OPS, 'FORGET'];
+const OP_NUMBER = new Map(FORGET_OPS.map((op, number) => [op, number]));
+
+const FLAG_IDENTIFIED = 1;
+const FLAG_INSERTED = 2;
+const FLAG_ASKED = 4;
+
+// Doubles are split through shared memory rather than by arithmetic.
+const double = new Float64Array(1);
+const halves = new Int32Array(double.buffer);
+
+function putDouble(words: Int32Array, at: number, value: number): void {
+  double[0] = value;
+  words[at] = halves[0] ?? 0;
+  words[at + 1] = halves[1] ?? 0;
+}
+
+function getDouble(words: Int32Array, at: number): number {
+  halves[0] = words[at] ?? 0;
+  halves[1] = words[at + 1] ?? 0;
+  return double[0] ?? 0;
+}
+
+// Every record: head, then the time in two words.
+const TIME = 1;
+const BODY = 3;
+
+/** Where the fields of a candidate stand, relative to its start. */
+const C = {
+  inoLow: 0,
+  inoHigh: 1,
+  devMajor: 2,
+  devMinor: 3,
+  mntId: 4,
+  mode: 6,
+  fd: 7,
+  handleType: 8,
+  handleLength: 9,
+  handleWords: 10,
+} as const;
+
+function candidateLength(candidate: Candidate): number {
+  return C.handleWords + handleWordCount(candidate.handleLength);
+}
+
+function handleWordCount(length: number): number {
+  return length === NO_HANDLE ? 0 : (length + 3) >> 2;
+}
+
+function putCandidate(words: Int32Array, at: number, candidate: Candidate): void {
+  words[at + C.inoLow] = candidate.inoLow;
+  words[at + C.inoHigh] = candidate.inoHigh;
+  words[at + C.devMajor] = candidate.devMajor;
+  words[at + C.devMinor] = candidate.devMinor;
+  putDouble(words, at + C.mntId, candidate.mntId);
+  words[at + C.mode] = candidate.mode;
+  words[at + C.fd] = candidate.fd;
+  words[at + C.handleType] = candidate.handleType;
+  words[at + C.handleLength] = candidate.handleLength;
+  const count = handleWordCount(candidate.handleLength);
+  for (let i = 0; i < count; i++) {
+    words[at + C.handleWords + i] = candidate.handleWords[i] ?? 0;
+  }
+}
+
+interface ReadCandidate {
+  readonly ids: Ids;
+  readonly handle: FileHandle | null;
+  readonly mode: number;
+  readonly fd: number | null;
+  /** The index after it. */
+  readonly end: number;
+}
+
+function getCandidate(words: Int32Array, at: number): ReadCandidate {
+  const mntId = getDouble(words, at + C.mntId);
+  const length = words[at + C.handleLength] ?? NO_HANDLE;
+  const start = at + C.handleWords;
+  const end = start + handleWordCount(length);
+  const low = BigInt((words[at + C.inoLow] ?? 0) >>> 0);
+  const high = BigInt((words[at + C.inoHigh] ?? 0) >>> 0);
+  const fd = words[at + C.fd] ?? NO_FD;
+  return {
+    ids: {
+      ino: (high << 32n) | low,
+      dev: { major: (words[at + C.devMajor] ?? 0) >>> 0, minor: (words[at + C.devMinor] ?? 0) >>> 0 },
+      mntId,
+    },
+    handle:
+      length === NO_HANDLE
+        ? null
+        : { mntId, type: words[at + C.handleType] ?? 0, bytes: bytesOf(words, start, length) },
+    mode: words[at + C.mode] ?? 0,
+    fd: fd === NO_FD ? null : fd,
+    end,
+  };
+}
+
+/** A copy of bytes inside shared words. */
+function bytesOf(words: Int32Array, at: number, length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  bytes.set(new Uint8Array(words.buffer, words.byteOffset + at * 4, length));
+  return bytes;
+}
+
+/** Where the fields of a lookup stand, relative to its body. */
+const L = {
+  op: 0,
+  flags: 1,
+  unique: 2,
+  parent: 4,
+  nodeid: 6,
+  byHandle: 8,
+  byIds: 10,
+  idsStolenFrom: 12,
+  handleStolenFrom: 14,
+  hit: 16,
+  errno: 17,
+  handleErrno: 18,
+  probe: 19,
+  durationNs: 20,
+  nlink: 22,
+  btimeSeconds: 23,
+  btimeNanoseconds: 25,
+  subvol: 26,
+  nameLength: 28,
+  candidate: 29,
+} as const;
+
+/** The recorder that writes to a ring. */
+export class RingRecorder implements Recorder {
+  readonly #bytes: Uint8Array;
+
+  constructor(
+    private readonly ring: RingWriter,
+    private readonly tables: InodeTables,
+  ) {
+    this.#bytes = new Uint8Array(ring.words.buffer, ring.words.byteOffset);
+  }
+
+  init(root: Candidate): void {
+    const length = BODY + candidateLength(root);
+    const at = this.#begin(INIT, length);
+    if (at === -1) return;
+    putCandidate(this.ring.words, at + BODY, root);
+    this.ring.publish(length);
+  }
+
+  destroy(): void {
+    const at = this.#begin(DESTROY, BODY);
+    if (at !== -1) this.ring.publish(BODY);
+  }
+
+  lookup(trace: LookupTrace): void {
+    const { candidate, nameLength } = trace;
+    const { asked, inserted } = this.tables;
+    const nameWords = (nameLength + 3) >> 2;
+    const candidateWords = trace.identified ? candidateLength(candidate) : 0;
+    const length = BODY + L.candidate + candidateWords + nameWords;
+    const start = this.#begin(LOOKUP, length);
+    if (start === -1) return;
+    const { words } = this.ring;
+    const at = start + BODY;
+    words[at + L.op] = OP_NUMBER.get(trace.op) ?? 0;
+    words[at + L.flags] =
+      (trace.identified ? FLAG_IDENTIFIED : 0) |
+      (trace.inserted ? FLAG_INSERTED : 0) |
+      (trace.asked ? FLAG_ASKED : 0);
+    putDouble(words, at + L.unique, trace.unique);
+    putDouble(words, at + L.parent, trace.parent);
+    putDouble(words, at + L.nodeid, trace.nodeid);
+    putDouble(words, at + L.byHandle, trace.asked ? asked.byHandle : 0);
+    putDouble(words, at + L.byIds, trace.asked ? asked.byIds : 0);
+    putDouble(words, at + L.idsStolenFrom, trace.inserted ? inserted.idsStolenFrom : 0);
+    putDouble(words, at + L.handleStolenFrom, trace.inserted ? inserted.handleStolenFrom : 0);
+    words[at + L.hit] = HIT_NUMBER.get(trace.asked ? asked.hit : 'error') ?? 5;
+    words[at + L.errno] = trace.errno;
+    words[at + L.handleErrno] = trace.handleErrno;
+    words[at + L.probe] = PROBES.indexOf(trace.probe);
+    putDouble(words, at + L.durationNs, trace.durationNs);
+    words[at + L.nlink] = trace.nlink;
+    putDouble(words, at + L.btimeSeconds, trace.btimeSeconds);
+    words[at + L.btimeNanoseconds] = trace.btimeNanoseconds;
+    putDouble(words, at + L.subvol, trace.subvol);
+    words[at + L.nameLength] = nameLength;
+    let end = at + L.candidate;
+    if (trace.identified) {
+      putCandidate(words, end, candidate);
+      end += candidateWords;
+    }
+    const { nameBuffer, nameAt } = trace;
+    for (let i = 0; i < nameLength; i++) this.#bytes[end * 4 + i] = nameBuffer[nameAt + i] ?? 0;
+    this.ring.publish(length);
+  }
+
+  forget(nodeid: Nodeid, count: number, op: LookupOp | 'FORGET'): void {
+    const length = BODY + 12;
+    const start = this.#begin(FORGET, length);
+    if (start === -1) return;
+    const { words } = this.ring;
+    const { forgotten } = this.tables;
+    const at = start + BODY;
+    words[at] = OP_NUMBER.get(op) ?? 0;
+    words[at + 1] = forgotten.removed ? 1 : 0;
+    putDouble(words, at + 2, nodeid);
+    putDouble(words, at + 4, count);
+    putDouble(words, at + 6, forgotten.lookups);
+    putDouble(words, at + 8, forgotten.idsLostBy);
+    putDouble(words, at + 10, forgotten.handleLostBy);
+    this.ring.publish(length);
+  }
+
+  openByHandleFailed(nodeid: Nodeid, errno: number): void {
+    const length = BODY + 3;
+    const start = this.#begin(OPEN_BY_HANDLE, length);
+    if (start === -1) return;
+    putDouble(this.ring.words, start + BODY, nodeid);
+    this.ring.words[start + BODY + 2] = errno;
+    this.ring.publish(length);
+  }
+
+  volume(facts: VolumeFacts): void {
+    const length = BODY + 6;
+    const start = this.#begin(VOLUME, length);
+    if (start === -1) return;
+    const { words } = this.ring;
+    putDouble(words, start + BODY, facts.mntId);
+    putDouble(words, start + BODY + 2, facts.mntIdUnique ?? -1);
+    putDouble(words, start + BODY + 4, facts.fsType);
+    this.ring.publish(length);
+  }
+
+  #begin(type: number, length: number): number {
+    const at = this.ring.reserve(length);
+    if (at === -1) return -1;
+    this.ring.words[at] = recordHead(type, length);
+    putDouble(this.ring.words, at + TIME, performance.timeOrigin + performance.now());
+    return at;
+  }
+}
+
+/** Who takes what a record says. */
+export interface RecordSink {
+  event(event: TableEvent): void;
+  volume(facts: VolumeFacts): void;
+}
+
+/**
+ * Reads the record at an index.
+ *
+ * @param nextSeq the position of the first event made of it
+ * @returns how many events it made
+ */
+export function readRecord(
+  words: Int32Array,
+  at: number,
+  nextSeq: number,
+  volumes: ReadonlyMap<number, VolumeFacts>,
+  sink: RecordSink,
+): number {
+  const time = getDouble(words, at + TIME);
+  const body = at + BODY;
+  let seq = nextSeq;
+  switch (recordType(words[at] ?? 0)) {
+    case INIT: {
+      sink.event({ type: 'init', seq: seq++, time });
+      const root = getCandidate(words, body);
+      sink.event({
+        type: 'insert',
+        seq: seq++,
+        time,
+        nodeid: ROOT_NODEID,
+        kind: kindOf(root),
+        lookups: 2,
+        mode: root.mode,
+        ids: root.ids,
+        handle: root.handle,
+        fd: root.fd,
+      });
+      break;
+    }
+    case DESTROY:
+      sink.event({ type: 'destroy', seq: seq++, time });
+      break;
+    case LOOKUP:
+      seq = readLookup(words, body, seq, time, volumes, sink);
+      break;
+    case FORGET:
+      seq = readForget(words, body, seq, time, sink);
+      break;
+    case OPEN_BY_HANDLE:
+      sink.event({
+        type: 'open_by_handle',
+        seq: seq++,
+        time,
+        nodeid: getDouble(words, body) as Nodeid,
+        errno: words[body + 2] ?? 0,
+      });
+      break;
+    case VOLUME: {
+      const unique = getDouble(words, body + 2);
+      sink.volume({
+        mntId: getDouble(words, body),
+        mntIdUnique: unique === -1 ? null : unique,
+        fsType: getDouble(words, body + 4),
+      });
+      break;
+    }
+    default:
+      throw new Error(
+        `The event ring holds a record of unknown type ${recordType(words[at] ?? 0)} and length ${recordLength(words[at] ?? 0)}.`,
+      );
+  }
+  return seq - nextSeq;
+}
+
+function kindOf(candidate: ReadCandidate): 'file' | 'handle' | 'invalid' {
+  if (candidate.handle !== null) return 'handle';
+  return candidate.fd === null ? 'invalid' : 'file';
+}
+
+function nodeOrNull(words: Int32Array, at: number): Nodeid | null {
+  const nodeid = getDouble(words, at);
+  return nodeid === 0 ? null : (nodeid as Nodeid);
+}
+
+function readLookup(
+  words: Int32Array,
+  at: number,
+  firstSeq: number,
+  time: number,
+  volumes: ReadonlyMap<number, VolumeFacts>,
+  sink: RecordSink,
+): number {
+  let seq = firstSeq;
+  const flags = words[at + L.flags] ?? 0;
+  const found = (flags & FLAG_IDENTIFIED) === 0 ? null : getCandidate(words, at + L.candidate);
+  const nameAt = found?.end ?? at + L.candidate;
+  const seconds = getDouble(words, at + L.btimeSeconds);
+  const subvol = getDouble(words, at + L.subvol);
+  const volume = found === null ? undefined : volumes.get(found.ids.mntId);
+  const nodeid = nodeOrNull(words, at + L.nodeid);
+  const asked = (flags & FLAG_ASKED) !== 0;
+  const errno = words[at + L.errno] ?? 0;
+  sink.event({
+    type: 'lookup',
+    seq: seq++,
+    time,
+    op: LOOKUP_OPS[words[at + L.op] ?? 0] ?? 'LOOKUP',
+    unique: getDouble(words, at + L.unique),
+    parent: getDouble(words, at + L.parent) as Nodeid,
+    name: bytesOf(words, nameAt, words[at + L.nameLength] ?? 0),
+    ids: found?.ids ?? null,
+    handle: found?.handle ?? null,
+    handleErrno: words[at + L.handleErrno] ?? 0,
+    byHandle: nodeOrNull(words, at + L.byHandle),
+    byIds: nodeOrNull(words, at + L.byIds),
+    hit: asked ? (HITS[words[at + L.hit] ?? 5] ?? 'error') : 'error',
+    nodeid,
+    errno,
+    durationNs: getDouble(words, at + L.durationNs),
+    mode: found?.mode ?? 0,
+    probe: PROBES[words[at + L.probe] ?? 0] ?? 'not-probed',
+    spare:
+      found === null
+        ? null
+        : {
+            btime:
+              seconds === -1 ? null : { seconds, nanoseconds: words[at + L.btimeNanoseconds] ?? 0 },
+            subvol: subvol === -1 ? null : subvol,
+            nlink: words[at + L.nlink] ?? 0,
+            mntIdUnique: volume?.mntIdUnique ?? null,
+            fsType: volume?.fsType ?? null,
+          },
+  });
+  if ((flags & FLAG_INSERTED) === 0 || found === null || nodeid === null) return seq;
+  sink.event({
+    type: 'insert',
+    seq: seq++,
+    time,
+    nodeid,
+    kind: kindOf(found),
+    lookups: 1,
+    mode: found.mode,
+    ids: found.ids,
+    handle: found.handle,
+    fd: found.handle === null ? found.fd : null,
+  });
+  for (const [table, from] of [
+    ['inodes_by_ids', nodeOrNull(words, at + L.idsStolenFrom)],
+    ['inodes_by_handle', nodeOrNull(words, at + L.handleStolenFrom)],
+  ] as const satisfies readonly (readonly [TableName, Nodeid | null])[]) {
+    if (from !== null) sink.event({ type: 'key_stolen', seq: seq++, time, table, from, by: nodeid });
+  }
+  return seq;
+}
+
+function readForget(
+  words: Int32Array,
+  at: number,
+  firstSeq: number,
+  time: number,
+  sink: RecordSink,
+): number {
+  let seq = firstSeq;
+  const nodeid = getDouble(words, at + 2) as Nodeid;
+  sink.event({
+    type: 'forget',
+    seq: seq++,
+    time,
+    op: FORGET_OPS[words[at] ?? 0] ?? 'FORGET',
+    nodeid,
+    count: getDouble(words, at + 4),
+    lookups: getDouble(words, at + 6),
+  });
+  if ((words[at + 1] ?? 0) === 0) return seq;
+  sink.event({ type: 'remove', seq: seq++, time, nodeid });
+  for (const [table, victim] of [
+    ['inodes_by_ids', nodeOrNull(words, at + 8)],
+    ['inodes_by_handle', nodeOrNull(words, at + 10)],
+  ] as const) {
+    if (victim !== null) {
+      sink.event({ type: 'key_lost', seq: seq++, time, table, nodeid: victim, with: nodeid });
+    }
+  }
+  return seq;
+}
