@@ -1,6 +1,8 @@
 /** A hazard, as found: what it is, which entries it concerns, how it is known, what to do. */
 
+import type { LookupEvent, TableEvent } from '../tables/events';
 import type { Nodeid } from '../tables/identity';
+import type { InodeTables } from '../tables/inodeTables';
 
 /**
  * What a hazard can cost (hazards.md 3.1): `data` wrong data or wrong file, `error` the guest sees
@@ -10,13 +12,12 @@ import type { Nodeid } from '../tables/identity';
 export const SEVERITIES = ['data', 'error', 'identity', 'resource', 'information'] as const;
 export type Severity = (typeof SEVERITIES)[number];
 
-export type HazardId = 'H1' | 'H2' | 'H3' | 'H4' | 'H5' | 'H6' | 'H7' | 'H8' | 'H10' | 'H22';
-
 /** A finding's values, ready for people: numbers of 64 bits as decimal strings. */
 export type Evidence = Readonly<Record<string, string | number | boolean | null>>;
 
 export interface Finding {
-  readonly id: HazardId;
+  /** Findings with one key are one hazard; a later one may raise its severity. */
+  readonly key: string;
   readonly severity: Severity;
   /** The entries it concerns, the one to look at first. */
   readonly nodeids: readonly Nodeid[];
@@ -24,9 +25,55 @@ export interface Finding {
   readonly advice: string;
 }
 
+/** What the daemon's own reference to an entry answers now. */
+export interface Probe {
+  readonly nodeid: Nodeid;
+  /** 0 when the object is still there. */
+  readonly errno: number;
+  /** The lookup that made somebody ask. */
+  readonly because: LookupEvent | null;
+}
+
+/** What a predicate may look at. */
+export interface HazardView {
+  readonly tables: InodeTables;
+  /** False in `never` mode, where every lookup is by ids and none of them is news. */
+  readonly handlesExpected: boolean;
+  /** Whether any entry on this mount has a handle. */
+  mountHasHandles(mntId: number): boolean;
+  /** Whether the entry was last looked up by this name in this directory, before this event. */
+  wasNamed(nodeid: Nodeid, parent: Nodeid, name: Uint8Array): boolean;
+  /** A name, for evidence. */
+  text(name: Uint8Array): string;
+  errnoName(errno: number): string;
+}
+
+/** One hazard of the catalogue: small pure predicates over the tables after an event. */
+export interface HazardRule {
+  readonly id: string;
+  readonly name: string;
+  /** Looks at an event that has just been applied. */
+  readonly onEvent?: (event: TableEvent, view: HazardView) => Finding | null;
+  /** Looks at the answer of a probe. */
+  readonly onProbe?: (probe: Probe, view: HazardView) => Finding | null;
+  /** The key of the finding that a lookup ends, for hazards that no entry's removal ends. */
+  readonly endsWith?: (event: LookupEvent) => string | null;
+}
+
 export interface Hazard extends Finding {
+  readonly id: string;
   readonly name: string;
   readonly state: 'open' | 'closed';
   /** The event that opened it. */
   readonly seq: number;
+}
+
+/** `12/7:0/74`, as the maps show ids. */
+export function idsText(ids: LookupEvent['ids']): string | null {
+  return ids === null ? null : `${ids.ino}/${ids.dev.major}:${ids.dev.minor}/${ids.mntId}`;
+}
+
+/** The worse of two severities. */
+export function worse(a: Severity, b: Severity): Severity {
+  return SEVERITIES.indexOf(a) <= SEVERITIES.indexOf(b) ? a : b;
 }

@@ -1,0 +1,180 @@
+/**
+ * The hazards that are open, kept from the stream of events. Pure: what to probe is handed out,
+ * and the answers come back through `probed`.
+ */
+
+import type { LookupEvent, TableEvent } from '../tables/events';
+import type { Nodeid } from '../tables/identity';
+import { benignFallback, handlelessLookup, transientHandleFailure } from './fallback';
+import type { Finding, Hazard, HazardRule, HazardView, Probe, Severity } from './hazard';
+import { SEVERITIES, worse } from './hazard';
+import { duplicateInode, nodeidFlip, tablesDisagree } from './identityHazards';
+import { keyLost, keyStolen } from './keys';
+import { inodeNumberReuse, staleHandleEntry } from './reuse';
+
+/** The catalogue, in the order of its numbers. */
+export const HAZARD_RULES: readonly HazardRule[] = [
+  inodeNumberReuse,
+  staleHandleEntry,
+  benignFallback,
+  handlelessLookup,
+  duplicateInode,
+  nodeidFlip,
+  keyStolen,
+  keyLost,
+  tablesDisagree,
+  transientHandleFailure,
+];
+
+const EVENT_RULES = HAZARD_RULES.filter((rule) => rule.onEvent !== undefined);
+const PROBE_RULES = HAZARD_RULES.filter((rule) => rule.onProbe !== undefined);
+const ENDING_RULES = HAZARD_RULES.filter((rule) => rule.endsWith !== undefined);
+
+/** A guest can make failing lookups without end; of hazards that no entry bounds, this many stay. */
+const MAX_WITHOUT_ENTRY = 1_000;
+
+/** Who wants to know of openings and closings. */
+export interface HazardListener {
+  opened(hazard: Hazard): void;
+  closed(hazard: Hazard): void;
+  /** An entry's reference should be tried. */
+  probe(nodeid: Nodeid, because: LookupEvent | null): void;
+}
+
+export class HazardBook {
+  readonly #open = new Map<string, Hazard>();
+  readonly #byNode = new Map<Nodeid, Set<string>>();
+  readonly #totals = new Map<string, number>();
+  readonly #bySeverity: Record<Severity, number> = {
+    data: 0,
+    error: 0,
+    identity: 0,
+    resource: 0,
+    information: 0,
+  };
+
+  constructor(
+    private readonly view: HazardView,
+    private readonly listener: HazardListener,
+  ) {}
+
+  /** Judges an event that has been applied to the tables, but whose name is not yet noted. */
+  judge(event: TableEvent): void {
+    if (event.type === 'init' || event.type === 'destroy') {
+      for (const key of [...this.#open.keys()]) this.#close(key);
+      return;
+    }
+    for (const rule of EVENT_RULES) {
+      const finding = rule.onEvent?.(event, this.view) ?? null;
+      if (finding !== null) this.#found(rule, finding, event.seq);
+    }
+    if (event.type === 'lookup') {
+      this.#askForProbe(event);
+      for (const rule of ENDING_RULES) this.#end(rule, event);
+    }
+    // Every hazard ends with one of its entries: what the guest forgot is history.
+    if (event.type === 'remove') {
+      for (const key of [...(this.#byNode.get(event.nodeid) ?? [])]) this.#close(key);
+    }
+  }
+
+  /** Judges the answer of a probe. */
+  probed(probe: Probe, seq: number): void {
+    if (!this.view.tables.has(probe.nodeid)) return;
+    if (probe.because?.nodeid != null && !this.view.tables.has(probe.because.nodeid)) return;
+    for (const rule of PROBE_RULES) {
+      const finding = rule.onProbe?.(probe, this.view) ?? null;
+      if (finding !== null) this.#found(rule, finding, seq);
+    }
+  }
+
+  /** Open hazards, the worst first, then the newest. */
+  list(count: number): Hazard[] {
+    const rank = (hazard: Hazard) => SEVERITIES.indexOf(hazard.severity);
+    return [...this.#open.values()]
+      .sort((a, b) => rank(a) - rank(b) || b.seq - a.seq)
+      .slice(0, count);
+  }
+
+  of(nodeid: Nodeid): Hazard[] {
+    const hazards = [...(this.#byNode.get(nodeid) ?? [])].flatMap((key) => this.#open.get(key) ?? []);
+    return hazards.sort((a, b) => SEVERITIES.indexOf(a.severity) - SEVERITIES.indexOf(b.severity));
+  }
+
+  /** The worst severity of an entry's open hazards. */
+  worstOf(nodeid: Nodeid): Severity | null {
+    let worst: Severity | null = null;
+    for (const key of this.#byNode.get(nodeid) ?? []) {
+      const severity = this.#open.get(key)?.severity;
+      if (severity !== undefined) worst = worst === null ? severity : worse(worst, severity);
+    }
+    return worst;
+  }
+
+  /** Open hazards by id. */
+  get totals(): Readonly<Record<string, number>> {
+    return Object.fromEntries([...this.#totals].filter(([, count]) => count > 0));
+  }
+
+  /** Open hazards by severity. */
+  get bySeverity(): Readonly<Record<Severity, number>> {
+    return { ...this.#bySeverity };
+  }
+
+  #askForProbe(event: LookupEvent): void {
+    if (event.nodeid === null || event.byIds === null || event.byIds === event.nodeid) return;
+    const other = this.view.tables.entry(event.byIds);
+    if (other?.kind === 'handle') this.listener.probe(event.byIds, event);
+  }
+
+  #found(rule: HazardRule, finding: Finding, seq: number): void {
+    const key = `${rule.id} ${finding.key}`;
+    const known = this.#open.get(key);
+    if (known !== undefined) {
+      const severity = worse(known.severity, finding.severity);
+      if (severity === known.severity) return;
+      // It got worse: say so as a new finding, at the event that made it so.
+      this.#close(key);
+    }
+    const hazard: Hazard = { ...finding, id: rule.id, name: rule.name, state: 'open', seq };
+    this.#open.set(key, hazard);
+    for (const nodeid of finding.nodeids) {
+      const keys = this.#byNode.get(nodeid);
+      if (keys === undefined) this.#byNode.set(nodeid, new Set([key]));
+      else keys.add(key);
+    }
+    this.#totals.set(rule.id, (this.#totals.get(rule.id) ?? 0) + 1);
+    this.#bySeverity[finding.severity]++;
+    this.listener.opened(hazard);
+    if (rule.endsWith !== undefined) this.#dropOldest(rule);
+  }
+
+  #dropOldest(rule: HazardRule): void {
+    if ((this.#totals.get(rule.id) ?? 0) <= MAX_WITHOUT_ENTRY) return;
+    for (const [key, hazard] of this.#open) {
+      if (hazard.id !== rule.id) continue;
+      this.#close(key);
+      return;
+    }
+  }
+
+  #end(rule: HazardRule, event: LookupEvent): void {
+    if ((this.#totals.get(rule.id) ?? 0) === 0) return;
+    const key = rule.endsWith?.(event) ?? null;
+    if (key !== null) this.#close(`${rule.id} ${key}`);
+  }
+
+  #close(key: string): void {
+    const hazard = this.#open.get(key);
+    if (hazard === undefined) return;
+    this.#open.delete(key);
+    for (const nodeid of hazard.nodeids) {
+      const keys = this.#byNode.get(nodeid);
+      keys?.delete(key);
+      if (keys?.size === 0) this.#byNode.delete(nodeid);
+    }
+    this.#totals.set(hazard.id, (this.#totals.get(hazard.id) ?? 1) - 1);
+    this.#bySeverity[hazard.severity]--;
+    this.listener.closed({ ...hazard, state: 'closed' });
+  }
+}

@@ -1,0 +1,70 @@
+/** Number reuse, as seen from the new file (H1) and from the old entry (H2). hazards.md 3.2. */
+
+import type { HazardRule } from './hazard';
+import { idsText } from './hazard';
+import { generationOf } from './generation';
+
+const ESTALE = 116;
+
+export const inodeNumberReuse: HazardRule = {
+  id: 'H1',
+  name: 'INODE-NUMBER REUSE',
+  // REJECTED and a handle was made and the entry that had the number is gone.
+  onProbe({ nodeid: old, errno, because }, { tables }) {
+    if (errno !== ESTALE || because?.hit !== 'fallback_rejected') return null;
+    if (because.handle === null || because.nodeid === null || because.byIds !== old) return null;
+    const before = tables.entry(old)?.handle ?? null;
+    const was = before === null ? null : generationOf(before);
+    const is = generationOf(because.handle);
+    const generations = was === null || is === null ? '' : ` (generation ${was} → ${is})`;
+    const ino = because.ids?.ino ?? 0n;
+    return {
+      key: `${old}/${because.nodeid}`,
+      severity: 'information',
+      nodeids: [because.nodeid, old],
+      evidence: {
+        ids: idsText(because.ids),
+        oldNode: String(old),
+        newNode: String(because.nodeid),
+        oldGeneration: was === null ? null : String(was),
+        newGeneration: is === null ? null : String(is),
+        probe: 'ESTALE',
+      },
+      advice:
+        `Number ${ino} now belongs to a different file${generations}. The handle told them apart. ` +
+        `Node ${old} will answer ESTALE until the guest forgets it. Nothing to do.`,
+    };
+  },
+};
+
+const ADVICE_STALE =
+  'The guest still counts a file that the host removed or replaced. Use `--cache=auto` or `never`, ' +
+  'or do the deletion inside the guest.';
+
+export const staleHandleEntry: HazardRule = {
+  id: 'H2',
+  name: 'STALE-HANDLE ENTRY',
+  // The guest met it: an operation on the entry failed with ESTALE.
+  onEvent(event, { tables }) {
+    if (event.type !== 'open_by_handle' || event.errno !== ESTALE) return null;
+    if (!tables.has(event.nodeid)) return null;
+    return {
+      key: String(event.nodeid),
+      severity: 'error',
+      nodeids: [event.nodeid],
+      evidence: { node: String(event.nodeid), guestSaw: 'ESTALE' },
+      advice: ADVICE_STALE,
+    };
+  },
+  // Nobody has met it yet: after a branch switch there are hundreds, and none of them matters.
+  onProbe({ nodeid, errno }, { tables }) {
+    if (errno !== ESTALE || tables.entry(nodeid)?.kind !== 'handle') return null;
+    return {
+      key: String(nodeid),
+      severity: 'information',
+      nodeids: [nodeid],
+      evidence: { node: String(nodeid), probe: 'ESTALE', guestSaw: null },
+      advice: ADVICE_STALE,
+    };
+  },
+};
