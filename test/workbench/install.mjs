@@ -99,6 +99,8 @@ export async function install() {
     join(work, 'config.yaml'),
   ]);
   writeFileSync(join(work, stamp), stdout);
+  // A folder without the stamp is what a cache restored by halves leaves.
+  if (!existsSync(join(folder, stamp))) rmSync(folder, { recursive: true, force: true });
   try {
     renameSync(work, folder);
   } catch (error) {
