@@ -275,33 +275,28 @@ export class RingRecorder implements Recorder {
 
 /** Who takes what a record says. */
 export interface RecordSink {
+  /** The position of the next event. What a sink makes of one event may take positions too. */
+  nextSeq(): number;
   event(event: TableEvent): void;
   volume(facts: VolumeFacts): void;
 }
 
-/**
- * Reads the record at an index.
- *
- * @param nextSeq the position of the first event made of it
- * @returns how many events it made
- */
+/** Reads the record at an index. */
 export function readRecord(
   words: Int32Array,
   at: number,
-  nextSeq: number,
   volumes: ReadonlyMap<number, VolumeFacts>,
   sink: RecordSink,
-): number {
+): void {
   const time = getDouble(words, at + TIME);
   const body = at + BODY;
-  let seq = nextSeq;
   switch (recordType(words[at] ?? 0)) {
     case INIT: {
-      sink.event({ type: 'init', seq: seq++, time });
+      sink.event({ type: 'init', seq: sink.nextSeq(), time });
       const root = getCandidate(words, body);
       sink.event({
         type: 'insert',
-        seq: seq++,
+        seq: sink.nextSeq(),
         time,
         nodeid: ROOT_NODEID,
         kind: kindOf(root),
@@ -314,18 +309,18 @@ export function readRecord(
       break;
     }
     case DESTROY:
-      sink.event({ type: 'destroy', seq: seq++, time });
+      sink.event({ type: 'destroy', seq: sink.nextSeq(), time });
       break;
     case LOOKUP:
-      seq = readLookup(words, body, seq, time, volumes, sink);
+      readLookup(words, body, time, volumes, sink);
       break;
     case FORGET:
-      seq = readForget(words, body, seq, time, sink);
+      readForget(words, body, time, sink);
       break;
     case OPEN_BY_HANDLE:
       sink.event({
         type: 'open_by_handle',
-        seq: seq++,
+        seq: sink.nextSeq(),
         time,
         nodeid: getDouble(words, body) as Nodeid,
         errno: words[body + 2] ?? 0,
@@ -345,7 +340,6 @@ export function readRecord(
         `The event ring holds a record of unknown type ${recordType(words[at] ?? 0)} and length ${recordLength(words[at] ?? 0)}.`,
       );
   }
-  return seq - nextSeq;
 }
 
 function kindOf(candidate: ReadCandidate): 'file' | 'handle' | 'invalid' {
@@ -361,12 +355,10 @@ function nodeOrNull(words: Int32Array, at: number): Nodeid | null {
 function readLookup(
   words: Int32Array,
   at: number,
-  firstSeq: number,
   time: number,
   volumes: ReadonlyMap<number, VolumeFacts>,
   sink: RecordSink,
-): number {
-  let seq = firstSeq;
+): void {
   const flags = words[at + L.flags] ?? 0;
   const found = (flags & FLAG_IDENTIFIED) === 0 ? null : getCandidate(words, at + L.candidate);
   const nameAt = found?.end ?? at + L.candidate;
@@ -378,7 +370,7 @@ function readLookup(
   const errno = words[at + L.errno] ?? 0;
   sink.event({
     type: 'lookup',
-    seq: seq++,
+    seq: sink.nextSeq(),
     time,
     op: LOOKUP_OPS[words[at + L.op] ?? 0] ?? 'LOOKUP',
     unique: getDouble(words, at + L.unique),
@@ -407,10 +399,10 @@ function readLookup(
             fsType: volume?.fsType ?? null,
           },
   });
-  if ((flags & FLAG_INSERTED) === 0 || found === null || nodeid === null) return seq;
+  if ((flags & FLAG_INSERTED) === 0 || found === null || nodeid === null) return;
   sink.event({
     type: 'insert',
-    seq: seq++,
+    seq: sink.nextSeq(),
     time,
     nodeid,
     kind: kindOf(found),
@@ -424,38 +416,34 @@ function readLookup(
     ['inodes_by_ids', nodeOrNull(words, at + L.idsStolenFrom)],
     ['inodes_by_handle', nodeOrNull(words, at + L.handleStolenFrom)],
   ] as const satisfies readonly (readonly [TableName, Nodeid | null])[]) {
-    if (from !== null) sink.event({ type: 'key_stolen', seq: seq++, time, table, from, by: nodeid });
+    if (from !== null) sink.event({ type: 'key_stolen', seq: sink.nextSeq(), time, table, from, by: nodeid });
   }
-  return seq;
 }
 
 function readForget(
   words: Int32Array,
   at: number,
-  firstSeq: number,
   time: number,
   sink: RecordSink,
-): number {
-  let seq = firstSeq;
+): void {
   const nodeid = getDouble(words, at + 2) as Nodeid;
   sink.event({
     type: 'forget',
-    seq: seq++,
+    seq: sink.nextSeq(),
     time,
     op: FORGET_OPS[words[at] ?? 0] ?? 'FORGET',
     nodeid,
     count: getDouble(words, at + 4),
     lookups: getDouble(words, at + 6),
   });
-  if ((words[at + 1] ?? 0) === 0) return seq;
-  sink.event({ type: 'remove', seq: seq++, time, nodeid });
+  if ((words[at + 1] ?? 0) === 0) return;
+  sink.event({ type: 'remove', seq: sink.nextSeq(), time, nodeid });
   for (const [table, victim] of [
     ['inodes_by_ids', nodeOrNull(words, at + 8)],
     ['inodes_by_handle', nodeOrNull(words, at + 10)],
   ] as const) {
     if (victim !== null) {
-      sink.event({ type: 'key_lost', seq: seq++, time, table, nodeid: victim, with: nodeid });
+      sink.event({ type: 'key_lost', seq: sink.nextSeq(), time, table, nodeid: victim, with: nodeid });
     }
   }
-  return seq;
 }

@@ -269,7 +269,8 @@ describe('properties', () => {
         let seq = 1;
         const drain = () =>
           reader.drain(1000, (words, at) => {
-            seq += readRecord(words, at, seq, new Map(), {
+            readRecord(words, at, new Map(), {
+              nextSeq: () => seq++,
               event: (event) => {
                 events.push(event);
                 applyEvent(folded, event);

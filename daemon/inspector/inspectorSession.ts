@@ -1,0 +1,395 @@
+/**
+ * One client of the inspector. What it asked to follow is sent when there is room for it: a client
+ * that reads slowly gets the newest window instead of every one, and events from where it stands
+ * until they are no longer kept (`gap`). One that stops reading altogether is dropped.
+ */
+
+import * as v from 'valibot';
+import type { WebSocket } from 'ws';
+import { encodeFrame, OVERVIEW_FRAME } from '../protocol/binary';
+import { eventToJson, hazardToJson, isoTime } from '../protocol/eventJson';
+import type { InspectorEvent } from '../protocol/eventJson';
+import { PROTOCOL_VERSION } from '../protocol/json';
+import type { Snapshot } from '../protocol/json';
+import type { Status } from '../protocol/map';
+import type { MethodName, NotificationName, NotificationOf, RequestOf, ResultOf } from '../protocol/rpc';
+import { CLOSE_CODES, METHODS, RPC_ERRORS, rpcRequest, SNAPSHOT_ENTRIES } from '../protocol/rpc';
+import { handleToJson, idsToJson } from '../protocol/text';
+import type { Nodeid } from '../tables/identity';
+import { asNodeid } from '../tables/identity';
+import { entryRow, entryToJson } from './entryJson';
+import { errnoName } from './errnoName';
+import type { EventHistory } from './eventHistory';
+import { KeyMapView } from './keyMap';
+import type { LiveModel } from './liveModel';
+
+/** Unsent bytes above which nothing more is put on the way. */
+const HIGH_WATER = 1024 * 1024;
+const EVENTS_A_FRAME = 200;
+/** Windows at most this often, in milliseconds: 20 a second. */
+const MAP_INTERVAL = 50;
+const STATUS_INTERVAL = 250;
+/** A client that takes nothing for this long is dropped. */
+export const PATIENCE_MS = 30_000;
+const HISTORY_OF_ENTRY = 100;
+
+export interface Log {
+  info(sentence: string): void;
+  warn(sentence: string): void;
+}
+
+/** An error that the client is told as it is. */
+class RpcError extends Error {
+  constructor(
+    readonly code: number,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+export class InspectorSession {
+  #client = 'unnamed client';
+  #greeted = false;
+  #followFrom: number | null = null;
+  #map: KeyMapView | null = null;
+  #mapVersion = -1;
+  #mapSentAt = 0;
+  #statusWatched = false;
+  #statusVersion = -1;
+  #statusSentAt = 0;
+  #stuckSince: number | null = null;
+  #timer: NodeJS.Timeout | null = null;
+
+  constructor(
+    private readonly socket: WebSocket,
+    private readonly model: LiveModel,
+    private readonly history: EventHistory,
+    private readonly log: Log,
+  ) {
+    socket.on('message', (data, isBinary) => this.#receive(data, isBinary));
+    // ws closes the connection itself after a protocol error (1002, 1007, 1009).
+    socket.on('error', (error) => this.log.warn(`Inspector: ${this.#client}: ${error.message}`));
+    socket.on('close', () => this.#stopTimer());
+  }
+
+  /** The model changed: sends what is due. */
+  changed(): void {
+    if (this.socket.readyState !== this.socket.OPEN) return;
+    const now = performance.now();
+    if (!this.#hasRoom(now)) return;
+    this.#sendEvents();
+    const wait = Math.min(this.#sendMap(now), this.#sendStatus(now));
+    if (wait !== Infinity && this.#timer === null) {
+      this.#timer = setTimeout(() => {
+        this.#timer = null;
+        this.changed();
+      }, wait);
+    }
+  }
+
+  end(reason: string): void {
+    this.#stopTimer();
+    this.socket.close(CLOSE_CODES.shutdown, reason);
+  }
+
+  #stopTimer(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+  }
+
+  /** Also the watch over clients that stopped reading. */
+  #hasRoom(now: number): boolean {
+    if (this.socket.bufferedAmount < HIGH_WATER) {
+      this.#stuckSince = null;
+      return true;
+    }
+    this.#stuckSince ??= now;
+    if (now - this.#stuckSince > PATIENCE_MS) {
+      this.log.warn(`Inspector: dropped ${this.#client}, which read nothing for 30 seconds.`);
+      this.#stopTimer();
+      this.socket.close(CLOSE_CODES.tooSlow, 'You read nothing for 30 seconds.');
+      // A peer that does not read does not answer the closing handshake either.
+      this.socket.terminate();
+    }
+    return false;
+  }
+
+  // --- requests -----------------------------------------------------------------------------------
+
+  #receive(data: WebSocket.RawData, isBinary: boolean): void {
+    if (isBinary) {
+      this.#malformed('Binary frames go from the daemon to its clients only.');
+      return;
+    }
+    let json: unknown;
+    try {
+      json = JSON.parse(String(data));
+    } catch {
+      this.#malformed('The frame is not JSON.');
+      return;
+    }
+    const request = v.safeParse(rpcRequest, json);
+    if (!request.success) {
+      this.#malformed('The frame is not a JSON-RPC 2.0 request with an id and a method.');
+      return;
+    }
+    const { id, method, params } = request.output;
+    try {
+      this.#send({ jsonrpc: '2.0', id, result: this.#answer(id, method, params ?? {}) });
+    } catch (error) {
+      const known = error instanceof RpcError;
+      const code = known ? error.code : RPC_ERRORS.internal;
+      const message = error instanceof Error ? error.message : String(error);
+      if (!known) this.log.warn(`Inspector: ${method} for ${this.#client} failed: ${message}`);
+      this.#send({ jsonrpc: '2.0', id, error: { code, message } });
+      if (code === RPC_ERRORS.version) this.socket.close(CLOSE_CODES.version, message.slice(0, 120));
+    }
+  }
+
+  /** Says what is wrong, logs it, and ends the connection: the peer does not speak the protocol. */
+  #malformed(message: string): void {
+    this.log.warn(`Inspector: ${this.#client} sent a malformed frame: ${message}`);
+    this.#send({ jsonrpc: '2.0', id: null, error: { code: RPC_ERRORS.invalidRequest, message } });
+    this.socket.close(CLOSE_CODES.malformed, message);
+  }
+
+  #answer(id: number | string, method: string, params: unknown): unknown {
+    if (!isMethod(method)) {
+      const names = Object.keys(METHODS).join(', ');
+      throw new RpcError(RPC_ERRORS.unknownMethod, `There is no method “${method}”; there are ${names}.`);
+    }
+    if (!this.#greeted && method !== 'hello') {
+      throw new RpcError(RPC_ERRORS.helloFirst, 'The first call must be hello.');
+    }
+    switch (method) {
+      case 'hello':
+        return this.#hello(parse('hello', params));
+      case 'snapshot':
+        return this.#snapshot();
+      case 'pages':
+        return this.#page(parse('pages', params));
+      case 'events.follow':
+        return this.#follow(parse('events.follow', params));
+      case 'events.stop':
+        this.#followFrom = null;
+        return {};
+      case 'map.watch':
+        return this.#watchMap(parse('map.watch', params));
+      case 'map.stop':
+        this.#map = null;
+        return {};
+      case 'overview':
+        return this.#overview(id, parse('overview', params));
+      case 'entry':
+        return this.#entry(parse('entry', params));
+      case 'row': {
+        const nodeid = this.model.tables.nodeidAt(parse('row', params).row);
+        return { nodeid: nodeid === 0 ? null : String(nodeid) };
+      }
+      case 'hazards': {
+        const { count } = parse('hazards', params);
+        const { hazards } = this.model;
+        return { hazards: hazards.list(count).map(hazardToJson), totals: hazards.totals };
+      }
+      case 'status.watch':
+        this.#statusWatched = true;
+        this.#statusVersion = this.model.version;
+        return this.#status();
+    }
+  }
+
+  #hello({ protocol, client }: RequestOf<'hello'>): ResultOf<'hello'> {
+    if (protocol.min > PROTOCOL_VERSION || protocol.max < PROTOCOL_VERSION) {
+      throw new RpcError(
+        RPC_ERRORS.version,
+        `This daemon speaks inspector protocol ${PROTOCOL_VERSION}, you speak ${protocol.min} to ${protocol.max}. Update the older of the two.`,
+      );
+    }
+    this.#greeted = true;
+    this.#client = client;
+    this.log.info(`Inspector: ${client} connected.`);
+    return { protocol: PROTOCOL_VERSION, target: this.model.target };
+  }
+
+  #snapshot(): Snapshot {
+    const { tables } = this.model;
+    if (tables.size > SNAPSHOT_ENTRIES) {
+      throw new RpcError(
+        RPC_ERRORS.tooLarge,
+        `There are ${tables.size} entries; above ${SNAPSHOT_ENTRIES} a snapshot is read with the method pages.`,
+      );
+    }
+    const { entries, inodes_by_ids, inodes_by_handle } = this.#page({
+      from: 0,
+      count: tables.rowLimit,
+    });
+    return {
+      protocol: PROTOCOL_VERSION,
+      seq: String(this.model.nextSeq - 1),
+      time: isoTime(Date.now()),
+      target: this.model.target,
+      entries,
+      inodes_by_ids,
+      inodes_by_handle,
+      hazards: this.model.hazards.list(Infinity).map(hazardToJson),
+      counters: this.model.counters,
+    };
+  }
+
+  #page({ from, count }: RequestOf<'pages'>): ResultOf<'pages'> {
+    const { model } = this;
+    const { tables } = model;
+    const page: ResultOf<'pages'> = {
+      seq: String(model.nextSeq - 1),
+      rows: tables.rowLimit,
+      entries: [],
+      inodes_by_ids: [],
+      inodes_by_handle: [],
+    };
+    for (let row = from; row < Math.min(from + count, tables.rowLimit); row++) {
+      if (tables.nodeidAt(row) === 0) continue;
+      const entry = tables.entryAt(row);
+      const nodeid = String(entry.nodeid);
+      page.entries.push(entryToJson(entry, model));
+      if (tables.ownerOfIdsKey(entry.nodeid) === entry.nodeid) {
+        page.inodes_by_ids.push({ ids: idsToJson(entry.ids), nodeid });
+      }
+      if (entry.handle !== null && tables.ownerOfHandleKey(entry.nodeid) === entry.nodeid) {
+        page.inodes_by_handle.push({ handle: handleToJson(entry.handle), nodeid });
+      }
+    }
+    return page;
+  }
+
+  #follow({ from }: RequestOf<'events.follow'>): ResultOf<'events.follow'> {
+    const next = this.model.nextSeq;
+    this.#followFrom = from === undefined ? next : Math.min(Number(from), next);
+    // The answer goes first.
+    setImmediate(() => this.changed());
+    return { oldest: String(this.history.oldest), next: String(next) };
+  }
+
+  #watchMap(request: RequestOf<'map.watch'>): ResultOf<'map.watch'> {
+    if (this.#map === null) this.#map = new KeyMapView(this.model, request);
+    else this.#map.move(request);
+    this.#mapVersion = this.model.version;
+    this.#mapSentAt = performance.now();
+    return this.#map.window();
+  }
+
+  #overview(id: number | string, request: RequestOf<'overview'>): ResultOf<'overview'> {
+    if (typeof id !== 'number' || id < 0 || id > 0xffffffff) {
+      throw new RpcError(RPC_ERRORS.invalidParams, 'overview needs a number below 2^32 as its id.');
+    }
+    const rows = this.model.tables.rowLimit;
+    const to = Math.max(request.from + 1, Math.min(request.to, Math.max(1, rows)));
+    const cells = this.model.overview.cells(request.from, to, request.cells);
+    this.socket.send(encodeFrame(OVERVIEW_FRAME, id, cells), { binary: true });
+    return { rows };
+  }
+
+  #entry({ nodeid: text }: RequestOf<'entry'>): ResultOf<'entry'> {
+    const nodeid = asNodeid(Number(text));
+    const entry = nodeid === undefined ? undefined : this.model.tables.entry(nodeid);
+    if (entry === undefined) {
+      throw new RpcError(RPC_ERRORS.unknownEntry, `Node ${text} is not in the tables (any more).`);
+    }
+    return {
+      row: entryRow(entry, this.model, false),
+      history: this.history
+        .newest(HISTORY_OF_ENTRY, (event) => concerns(event, entry.nodeid))
+        .map((event) => eventToJson(event, errnoName)),
+      hazards: this.model.hazards.of(entry.nodeid).map(hazardToJson),
+    };
+  }
+
+  #status(): Status {
+    return {
+      seq: String(this.model.nextSeq - 1),
+      counters: this.model.counters,
+      open: this.model.hazards.bySeverity,
+    };
+  }
+
+  // --- what is followed -----------------------------------------------------------------------------
+
+  #sendEvents(): void {
+    if (this.#followFrom === null) return;
+    if (this.#followFrom < this.history.oldest) {
+      const from = String(this.#followFrom);
+      this.#notify('gap', { from, to: String(this.history.oldest - 1) });
+      this.#followFrom = this.history.oldest;
+    }
+    while (this.#followFrom < this.model.nextSeq && this.socket.bufferedAmount < HIGH_WATER) {
+      const events = this.history.from(this.#followFrom, EVENTS_A_FRAME);
+      if (events.length === 0) return;
+      this.#notify('events', { events: events.map((event) => eventToJson(event, errnoName)) });
+      this.#followFrom += events.length;
+    }
+  }
+
+  /** @returns in how many milliseconds to look again, or Infinity */
+  #sendMap(now: number): number {
+    if (this.#map === null || this.#mapVersion === this.model.version) return Infinity;
+    const due = this.#mapSentAt + MAP_INTERVAL - now;
+    if (due > 0) return due;
+    this.#mapVersion = this.model.version;
+    this.#mapSentAt = now;
+    this.#notify('map', this.#map.window());
+    return Infinity;
+  }
+
+  #sendStatus(now: number): number {
+    if (!this.#statusWatched || this.#statusVersion === this.model.version) return Infinity;
+    const due = this.#statusSentAt + STATUS_INTERVAL - now;
+    if (due > 0) return due;
+    this.#statusVersion = this.model.version;
+    this.#statusSentAt = now;
+    this.#notify('status', this.#status());
+    return Infinity;
+  }
+
+  #notify<N extends NotificationName>(method: N, params: NotificationOf<N>): void {
+    this.#send({ jsonrpc: '2.0', method, params });
+  }
+
+  #send(message: object): void {
+    this.socket.send(JSON.stringify(message));
+  }
+}
+
+function isMethod(name: string): name is MethodName {
+  return Object.hasOwn(METHODS, name);
+}
+
+function parse<M extends MethodName>(method: M, params: unknown): RequestOf<M> {
+  const parsed = v.safeParse(METHODS[method].request, params);
+  if (parsed.success) return parsed.output as RequestOf<M>;
+  const issue = parsed.issues[0];
+  const where = v.getDotPath(issue) ?? 'params';
+  throw new RpcError(RPC_ERRORS.invalidParams, `${method}: ${where}: ${issue.message}`);
+}
+
+function concerns(event: InspectorEvent, nodeid: Nodeid): boolean {
+  switch (event.type) {
+    case 'lookup':
+      return event.nodeid === nodeid || event.byIds === nodeid || event.byHandle === nodeid;
+    case 'insert':
+    case 'forget':
+    case 'remove':
+    case 'open_by_handle':
+      return event.nodeid === nodeid;
+    case 'key_lost':
+      return event.nodeid === nodeid || event.with === nodeid;
+    case 'key_stolen':
+      return event.from === nodeid || event.by === nodeid;
+    case 'hazard':
+    case 'hazard_closed':
+      return event.hazard.nodeids.includes(nodeid);
+    case 'init':
+    case 'destroy':
+    case 'resync':
+      return false;
+  }
+}

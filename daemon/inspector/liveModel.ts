@@ -1,0 +1,364 @@
+/**
+ * The inspector's copy of a daemon's tables, folded from its events, with what the tables do not
+ * hold: names, hazards, counters, what is wrong with each key and since when.
+ */
+
+import type { Hazard, HazardView, Probe } from '../hazards/hazard';
+import { HazardBook } from '../hazards/hazardBook';
+import type { InspectorEvent } from '../protocol/eventJson';
+import { isoTime } from '../protocol/eventJson';
+import type { Counters, Target } from '../protocol/json';
+import { CELL_STATES } from '../protocol/map';
+import type { CellState, KeyState } from '../protocol/map';
+import { nameText } from '../protocol/text';
+import type { LookupEvent, TableEvent } from '../tables/events';
+import { applyEvent } from '../tables/events';
+import type { Nodeid } from '../tables/identity';
+import type { Entry, HitKind, TablesImage } from '../tables/inodeTables';
+import { InodeTables } from '../tables/inodeTables';
+import { LOOKUP_RULES } from '../tables/lookupRule';
+import { errnoName } from './errnoName';
+import { PathTable } from './pathTable';
+import { SeverityPyramid } from './severityPyramid';
+
+/** What is wrong with an entry's keys, and since when (milliseconds since the epoch). */
+interface Anomaly {
+  idsChanged?: { time: number; by: Nodeid };
+  handleChanged?: { time: number; by: Nodeid };
+  probeErrno?: number;
+}
+
+/** Entries of one directory by their newest name. */
+export interface DirectoryCount {
+  all: number;
+  attention: number;
+}
+
+/** Lookups that a viewer may still want to see flash. */
+const RECENT = 512;
+
+export interface ModelListener {
+  /** An event has its place in the stream, from the source or from the hazards. */
+  event(event: InspectorEvent): void;
+  /** An entry's handle should be tried; the answer comes back through `probed`. */
+  probe(nodeid: Nodeid, because: LookupEvent | null): void;
+}
+
+export class LiveModel {
+  readonly tables: InodeTables;
+  readonly paths = new PathTable();
+  readonly hazards: HazardBook;
+  readonly overview = new SeverityPyramid();
+  /** Entries that stand above the folded directories, with the event that brought them there. */
+  readonly attention = new Map<Nodeid, number>();
+  readonly directories = new Map<Nodeid, DirectoryCount>();
+  /** Grows with every change of what a map shows. */
+  version = 0;
+  /** Grows when rows come, go, or move between the parts of the map. */
+  structure = 0;
+  lastLookup: LookupEvent | null = null;
+  /** Position of the next event. */
+  nextSeq = 1;
+  descriptors = { used: 0, limit: 0 };
+
+  readonly #anomalies = new Map<Nodeid, Anomaly>();
+  readonly #recent: { nodeid: Nodeid; seq: number }[] = [];
+  readonly #hits: Record<HitKind, number> = {
+    handle_hit: 0,
+    fallback_hit: 0,
+    handleless_hit: 0,
+    fallback_rejected: 0,
+    miss: 0,
+    error: 0,
+  };
+  readonly #handlesByMount = new Map<number, number>();
+  #forgets = 0;
+  #time = Date.now();
+
+  constructor(
+    readonly target: Target,
+    private readonly listener: ModelListener,
+  ) {
+    this.tables = new InodeTables(LOOKUP_RULES[target.lookupRule]);
+    const view: HazardView = {
+      tables: this.tables,
+      handlesExpected: target.inodeFileHandles.effective !== 'never',
+      mountHasHandles: (mntId) => (this.#handlesByMount.get(mntId) ?? 0) > 0,
+      wasNamed: (nodeid, parent, name) => {
+        const row = this.tables.rowOf(nodeid);
+        return row !== -1 && this.paths.is(row, parent, name);
+      },
+      text: nameText,
+      errnoName,
+    };
+    this.hazards = new HazardBook(view, {
+      opened: (hazard) => this.#hazardChanged('hazard', hazard),
+      closed: (hazard) => this.#hazardChanged('hazard_closed', hazard),
+      probe: (nodeid, because) => this.listener.probe(nodeid, because),
+    });
+  }
+
+  /** Takes the next event of the source, whose `seq` was taken from `nextSeq`. */
+  fold(event: TableEvent): void {
+    this.#time = event.time;
+    this.version++;
+    if (event.type === 'init' || event.type === 'destroy') this.#forgetAll();
+    if (event.type === 'forget') this.#beforeForget(event.nodeid, event.lookups);
+    applyEvent(this.tables, event);
+    this.listener.event(event);
+    this.#note(event);
+    this.hazards.judge(event);
+    this.#name(event);
+  }
+
+  /** Starts anew from the source's own tables, after events were lost. */
+  restore(image: TablesImage): void {
+    this.#forgetAll();
+    this.tables.restore(image);
+    this.hazards.judge({ type: 'init', seq: this.nextSeq, time: this.#time });
+    for (const entry of this.tables.entries()) {
+      if (entry.kind === 'handle') this.#countHandle(entry, 1);
+      this.refresh(entry.nodeid);
+    }
+    this.version++;
+    this.#emit({ type: 'resync', entries: this.tables.size });
+  }
+
+  /** Takes the answer of a probe. */
+  probed(probe: Probe): void {
+    if (!this.tables.has(probe.nodeid)) return;
+    if (probe.errno !== 0) this.#anomaly(probe.nodeid).probeErrno = probe.errno;
+    this.hazards.probed(probe, this.nextSeq - 1);
+    this.refresh(probe.nodeid);
+    this.version++;
+  }
+
+  get counters(): Counters {
+    const hits = this.#hits;
+    return {
+      lookups: {
+        handle_hit: String(hits.handle_hit),
+        fallback_hit: String(hits.fallback_hit),
+        handleless_hit: String(hits.handleless_hit),
+        fallback_rejected: String(hits.fallback_rejected),
+        miss: String(hits.miss),
+        error: String(hits.error),
+      },
+      entries: {
+        file: String(this.tables.entriesOfKind('file')),
+        handle: String(this.tables.entriesOfKind('handle')),
+        invalid: String(this.tables.entriesOfKind('invalid')),
+      },
+      forgets: String(this.#forgets),
+      fds: { used: String(this.descriptors.used), limit: String(this.descriptors.limit) },
+    };
+  }
+
+  /** Bytes that the model takes for the tables, the names and the overview. */
+  get byteLength(): number {
+    return this.tables.byteLength + this.paths.byteLength + this.overview.byteLength;
+  }
+
+  path(nodeid: Nodeid): string | null {
+    return this.paths.pathOf(nodeid, this.tables);
+  }
+
+  idsKey(nodeid: Nodeid): KeyState {
+    const owner = this.tables.ownerOfIdsKey(nodeid);
+    if (owner === nodeid) return { state: 'owned' };
+    return changedKey(owner, this.#anomalies.get(nodeid)?.idsChanged);
+  }
+
+  handleKey(entry: Entry): KeyState {
+    if (entry.kind !== 'handle') {
+      const { effective } = this.target.inodeFileHandles;
+      return { state: 'none', why: effective === 'never' ? 'file handles are off' : null };
+    }
+    const owner = this.tables.ownerOfHandleKey(entry.nodeid);
+    if (owner === entry.nodeid) return { state: 'owned' };
+    return changedKey(owner, this.#anomalies.get(entry.nodeid)?.handleChanged);
+  }
+
+  probeErrno(nodeid: Nodeid): string | null {
+    const errno = this.#anomalies.get(nodeid)?.probeErrno;
+    return errno === undefined ? null : errnoName(errno);
+  }
+
+  /** Entries touched by the events after `seq`, as far back as is kept. */
+  touchedSince(seq: number): ReadonlySet<Nodeid> {
+    const touched = new Set<Nodeid>();
+    for (let i = this.#recent.length - 1; i >= 0; i--) {
+      const recent = this.#recent[i];
+      if (recent === undefined || recent.seq <= seq) break;
+      touched.add(recent.nodeid);
+    }
+    return touched;
+  }
+
+  // --- following the events ---------------------------------------------------------------------
+
+  #note(event: TableEvent): void {
+    switch (event.type) {
+      case 'lookup':
+        this.lastLookup = event;
+        this.#hits[event.nodeid === null ? 'error' : event.hit]++;
+        if (event.nodeid !== null) this.#touch(event.nodeid, event.seq);
+        return;
+      case 'insert':
+        this.structure++;
+        if (event.kind === 'handle') this.#countHandle(event, 1);
+        return;
+      case 'key_stolen': {
+        const change = { time: event.time, by: event.by };
+        const anomaly = this.#anomaly(event.from);
+        if (event.table === 'inodes_by_ids') anomaly.idsChanged = change;
+        else anomaly.handleChanged = change;
+        this.refresh(event.from);
+        return;
+      }
+      case 'key_lost': {
+        const change = { time: event.time, by: event.with };
+        const anomaly = this.#anomaly(event.nodeid);
+        if (event.table === 'inodes_by_ids') anomaly.idsChanged = change;
+        else anomaly.handleChanged = change;
+        this.refresh(event.nodeid);
+        return;
+      }
+      case 'open_by_handle':
+        if (this.tables.has(event.nodeid)) {
+          this.#anomaly(event.nodeid).probeErrno = event.errno;
+          this.refresh(event.nodeid);
+        }
+        return;
+      case 'forget':
+        if (event.op === 'FORGET') this.#forgets++;
+        return;
+      case 'remove':
+      case 'init':
+      case 'destroy':
+        this.structure++;
+        return;
+    }
+  }
+
+  /** Names an entry after the hazards have seen the name it had before. */
+  #name(event: TableEvent): void {
+    if (event.type === 'lookup' && event.nodeid !== null) this.#nameAs(event.nodeid, event);
+    if (event.type !== 'insert') return;
+    const lookup = this.lastLookup;
+    if (lookup?.nodeid === event.nodeid) this.#nameAs(event.nodeid, lookup);
+    this.refresh(event.nodeid);
+  }
+
+  #nameAs(nodeid: Nodeid, lookup: LookupEvent): void {
+    const row = this.tables.rowOf(nodeid);
+    if (row === -1 || lookup.name.length === 0) return;
+    const before = this.paths.parentOf(row);
+    this.paths.note(row, lookup.parent, lookup.name);
+    if (before === lookup.parent) return;
+    this.structure++;
+    this.#countIn(before, nodeid, -1);
+    this.#countIn(lookup.parent, nodeid, 1);
+  }
+
+  #touch(nodeid: Nodeid, seq: number): void {
+    this.#recent.push({ nodeid, seq });
+    if (this.#recent.length > 2 * RECENT) this.#recent.splice(0, RECENT);
+  }
+
+  #beforeForget(nodeid: Nodeid, left: number): void {
+    // The row goes with the forget, so that its name and counts must go before.
+    if (left === 0) this.#forgetRow(nodeid);
+  }
+
+  #forgetRow(nodeid: Nodeid): void {
+    const row = this.tables.rowOf(nodeid);
+    if (row === -1) return;
+    const entry = this.tables.entryAt(row);
+    if (entry.kind === 'handle') this.#countHandle(entry, -1);
+    this.#countIn(this.paths.parentOf(row), nodeid, -1);
+    this.attention.delete(nodeid);
+    this.#anomalies.delete(nodeid);
+    this.paths.drop(row);
+    this.overview.set(row, 0);
+  }
+
+  #forgetAll(): void {
+    this.structure++;
+    this.attention.clear();
+    this.directories.clear();
+    this.#anomalies.clear();
+    this.#handlesByMount.clear();
+    this.#recent.length = 0;
+    this.paths.clear();
+    this.overview.clear();
+    this.lastLookup = null;
+  }
+
+  #countHandle(entry: { ids: Entry['ids'] }, by: number): void {
+    const { mntId } = entry.ids;
+    this.#handlesByMount.set(mntId, (this.#handlesByMount.get(mntId) ?? 0) + by);
+  }
+
+  #countIn(directory: Nodeid, nodeid: Nodeid, by: number): void {
+    if (directory === 0) return;
+    const count = this.directories.get(directory) ?? { all: 0, attention: 0 };
+    count.all += by;
+    if (this.attention.has(nodeid)) count.attention += by;
+    if (count.all <= 0) this.directories.delete(directory);
+    else this.directories.set(directory, count);
+  }
+
+  #anomaly(nodeid: Nodeid): Anomaly {
+    let anomaly = this.#anomalies.get(nodeid);
+    if (anomaly === undefined) {
+      anomaly = {};
+      this.#anomalies.set(nodeid, anomaly);
+    }
+    return anomaly;
+  }
+
+  /** Works out again whether an entry needs attention, and its cell in the overview. */
+  refresh(nodeid: Nodeid): void {
+    const row = this.tables.rowOf(nodeid);
+    if (row === -1) return;
+    const entry = this.tables.entryAt(row);
+    const worst = this.hazards.worstOf(nodeid);
+    const odd =
+      this.tables.ownerOfIdsKey(nodeid) !== nodeid ||
+      (entry.kind === 'handle' && this.tables.ownerOfHandleKey(nodeid) !== nodeid) ||
+      this.#anomalies.get(nodeid)?.probeErrno !== undefined;
+    const needsAttention = odd || (worst !== null && worst !== 'information');
+    if (needsAttention !== this.attention.has(nodeid)) {
+      this.structure++;
+      const directory = this.directories.get(this.paths.parentOf(row));
+      if (needsAttention) this.attention.set(nodeid, this.nextSeq - 1);
+      else this.attention.delete(nodeid);
+      if (directory !== undefined) directory.attention += needsAttention ? 1 : -1;
+    }
+    const state: CellState = worst ?? (odd ? 'information' : entry.kind);
+    this.overview.set(row, CELL_STATES.indexOf(state));
+  }
+
+  // --- hazards ------------------------------------------------------------------------------------
+
+  #hazardChanged(type: 'hazard' | 'hazard_closed', hazard: Hazard): void {
+    this.version++;
+    this.#emit({ type, hazard });
+    for (const nodeid of hazard.nodeids) this.refresh(nodeid);
+  }
+
+  #emit(
+    event:
+      | { type: 'hazard' | 'hazard_closed'; hazard: Hazard }
+      | { type: 'resync'; entries: number },
+  ): void {
+    this.listener.event({ ...event, seq: this.nextSeq++, time: this.#time });
+  }
+}
+
+function changedKey(owner: Nodeid, change: { time: number; by: Nodeid } | undefined): KeyState {
+  const time = change === undefined ? null : isoTime(change.time);
+  if (owner !== 0) return { state: 'stolen', owner: String(owner), time };
+  return { state: 'lost', with: change === undefined ? null : String(change.by), time };
+}

@@ -1,0 +1,126 @@
+/**
+ * The name by which each entry was looked up last: its parent's node id and the name's bytes, kept
+ * beside the tables' rows. The tables themselves know no names, as in virtiofsd.
+ */
+
+import type { Nodeid } from '../tables/identity';
+import { NO_NODEID, ROOT_NODEID } from '../tables/identity';
+import type { InodeTables } from '../tables/inodeTables';
+import { nameText } from '../protocol/text';
+
+const NONE = -1;
+/** Names are packed in places of a multiple of this many bytes, so that freed ones fit again. */
+const GRAIN = 8;
+/** PATH_MAX / 2: no walk to the root is longer, and a ring of stale names ends. */
+const MAX_DEPTH = 2048;
+
+export class PathTable {
+  #parent = new Float64Array(64);
+  #nameAt = new Int32Array(64).fill(NONE);
+  /** One byte of length, then the name. */
+  #bytes = new Uint8Array(4096);
+  #end = 0;
+  readonly #free: number[][] = [];
+
+  get byteLength(): number {
+    return this.#parent.byteLength + this.#nameAt.byteLength + this.#bytes.byteLength;
+  }
+
+  /** Notes the newest name of the entry in a row. Names are at most 255 bytes (NAME_MAX). */
+  note(row: number, parent: Nodeid, name: Uint8Array): void {
+    if (row >= this.#parent.length) this.#grow(row + 1);
+    if (this.#parent[row] === parent && this.is(row, parent, name)) return;
+    this.drop(row);
+    const at = this.#place(placeFor(name.length));
+    this.#bytes[at] = name.length;
+    this.#bytes.set(name, at + 1);
+    this.#nameAt[row] = at;
+    this.#parent[row] = parent;
+  }
+
+  /** The entry left its row. */
+  drop(row: number): void {
+    const at = this.#nameAt[row] ?? NONE;
+    if (at === NONE) return;
+    const grains = placeFor(this.#bytes[at] ?? 0);
+    (this.#free[grains] ??= []).push(at);
+    this.#nameAt[row] = NONE;
+    this.#parent[row] = 0;
+  }
+
+  clear(): void {
+    this.#nameAt.fill(NONE);
+    this.#parent.fill(0);
+    this.#end = 0;
+    this.#free.length = 0;
+  }
+
+  /** 0 when no name is known. */
+  parentOf(row: number): Nodeid {
+    return (this.#parent[row] ?? NO_NODEID) as Nodeid;
+  }
+
+  /** The bytes of the name, valid until the next change; null when none is known. */
+  nameOf(row: number): Uint8Array | null {
+    const at = this.#nameAt[row] ?? NONE;
+    return at === NONE ? null : this.#bytes.subarray(at + 1, at + 1 + (this.#bytes[at] ?? 0));
+  }
+
+  is(row: number, parent: Nodeid, name: Uint8Array): boolean {
+    const known = this.nameOf(row);
+    if (known === null || this.#parent[row] !== parent || known.length !== name.length) return false;
+    for (let i = 0; i < name.length; i++) if (known[i] !== name[i]) return false;
+    return true;
+  }
+
+  /**
+   * The path of an entry below the shared directory, by the newest names; `.` for the root. An
+   * ancestor that is no longer known shows as `…`.
+   *
+   * @returns null when the entry has no name
+   */
+  pathOf(nodeid: Nodeid, tables: InodeTables): string | null {
+    if (nodeid === ROOT_NODEID) return '.';
+    const parts: string[] = [];
+    let at = nodeid;
+    for (let depth = 0; depth < MAX_DEPTH && at !== ROOT_NODEID; depth++) {
+      const row = tables.rowOf(at);
+      const name = row === -1 ? null : this.nameOf(row);
+      if (name === null) {
+        if (depth === 0) return null;
+        parts.push('…');
+        break;
+      }
+      parts.push(nameText(name));
+      at = this.parentOf(row);
+    }
+    return parts.reverse().join('/');
+  }
+
+  #place(grains: number): number {
+    const free = this.#free[grains]?.pop();
+    if (free !== undefined) return free;
+    const at = this.#end;
+    this.#end += grains * GRAIN;
+    if (this.#end > this.#bytes.length) {
+      const larger = new Uint8Array(Math.ceil(this.#end * 1.25));
+      larger.set(this.#bytes);
+      this.#bytes = larger;
+    }
+    return at;
+  }
+
+  #grow(rows: number): void {
+    const capacity = Math.ceil(rows * 1.25);
+    const parent = new Float64Array(capacity);
+    parent.set(this.#parent);
+    this.#parent = parent;
+    const nameAt = new Int32Array(capacity).fill(NONE);
+    nameAt.set(this.#nameAt);
+    this.#nameAt = nameAt;
+  }
+}
+
+function placeFor(length: number): number {
+  return Math.ceil((length + 1) / GRAIN);
+}
