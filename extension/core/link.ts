@@ -1,0 +1,154 @@
+/**
+ * The extension's own connection to one daemon: who it is, its counters, its open hazards. The Key
+ * Map has a connection of its own (mapSession.ts), so that neither waits for the other.
+ */
+
+import type WebSocket from 'ws';
+import { InspectorClient } from '../../daemon/protocol/client';
+import type { HazardJson, Target } from '../../daemon/protocol/json';
+import type { Status } from '../../daemon/protocol/map';
+import type { Address } from './address';
+import type { Log } from './log';
+import { messageOf } from './log';
+import { Signal } from './signal';
+import { bytesOf, describeClose, describeSocketError, openSocket } from './socket';
+
+/** Hazards are listed up to this many; the counts by id cover all. */
+const LISTED_HAZARDS = 500;
+
+/** Milliseconds between two readings of the hazards while lookups keep coming. */
+const HAZARD_READING_MS = 500;
+
+export interface OpenHazards {
+  /** The worst first, at most LISTED_HAZARDS. */
+  readonly listed: readonly HazardJson[];
+  /** Open hazards by id, those not listed included. */
+  readonly totals: Readonly<Record<string, number>>;
+}
+
+export type LinkState =
+  | { readonly state: 'connecting' }
+  | {
+      readonly state: 'open';
+      readonly target: Target;
+      readonly status: Status;
+      readonly hazards: OpenHazards;
+      readonly client: InspectorClient;
+    }
+  | { readonly state: 'closed'; readonly reason: string };
+
+type SettledState = Exclude<LinkState, { state: 'connecting' }>;
+
+export class DaemonLink {
+  /** Fires after each change of `state`. */
+  readonly changed = new Signal<LinkState>();
+
+  #state: LinkState = { state: 'connecting' };
+  #hazardTimer: NodeJS.Timeout | undefined;
+  readonly #socket: WebSocket;
+
+  /** Connects at once. @param client who asks, for the daemon's log */
+  constructor(
+    readonly address: Address,
+    client: string,
+    private readonly log: Log,
+  ) {
+    const socket = openSocket(address);
+    this.#socket = socket;
+    const inspector = new InspectorClient((text) => socket.send(text));
+    inspector.on('status', (status) => this.#takeStatus(status));
+    socket.on('open', () => void this.#greet(inspector, client));
+    socket.on('message', (data, isBinary) => {
+      try {
+        const bytes = bytesOf(data);
+        if (isBinary) inspector.receiveBinary(bytes);
+        else inspector.receiveText(bytes.toString('utf8'));
+      } catch (error) {
+        this.#close(messageOf(error));
+      }
+    });
+    socket.on('error', (error) => this.#close(describeSocketError(error, address)));
+    socket.on('close', (code, reason) => this.#close(describeClose(code, reason.toString('utf8'))));
+    this.changed.on((state) => {
+      if (state.state === 'closed') inspector.end(state.reason);
+    });
+  }
+
+  get state(): LinkState {
+    return this.#state;
+  }
+
+  /** Resolves once it is open or closed. */
+  settled(): Promise<SettledState> {
+    if (this.#state.state !== 'connecting') return Promise.resolve(this.#state);
+    return new Promise((resolve) => {
+      const stop = this.changed.on((state) => {
+        if (state.state === 'connecting') return;
+        stop();
+        resolve(state);
+      });
+    });
+  }
+
+  close(reason: string): void {
+    this.#close(reason);
+  }
+
+  async #greet(inspector: InspectorClient, client: string): Promise<void> {
+    try {
+      const { target } = await inspector.hello(client);
+      const status = await inspector.call('status.watch', {});
+      const hazards = await readHazards(inspector);
+      if (this.#state.state !== 'connecting') return;
+      this.#set({ state: 'open', target, status, hazards, client: inspector });
+    } catch (error) {
+      this.#close(messageOf(error));
+    }
+  }
+
+  #takeStatus(status: Status): void {
+    if (this.#state.state !== 'open') return;
+    const stale = status.seq !== this.#state.status.seq;
+    this.#set({ ...this.#state, status });
+    // A hazard can close while another opens: equal counts do not mean the same hazards.
+    if (stale) this.#hazardTimer ??= setTimeout(() => void this.#readHazards(), HAZARD_READING_MS);
+  }
+
+  async #readHazards(): Promise<void> {
+    if (this.#state.state !== 'open') return;
+    try {
+      const hazards = await readHazards(this.#state.client);
+      if (this.#state.state === 'open' && !sameHazards(hazards, this.#state.hazards)) {
+        this.#set({ ...this.#state, hazards });
+      }
+    } catch (error) {
+      this.log.warn(`The hazards of ${this.address.url} cannot be read: ${messageOf(error)}`);
+    } finally {
+      this.#hazardTimer = undefined;
+    }
+  }
+
+  #set(state: LinkState): void {
+    this.#state = state;
+    this.changed.fire(state);
+  }
+
+  #close(reason: string): void {
+    if (this.#state.state === 'closed') return;
+    clearTimeout(this.#hazardTimer);
+    this.#set({ state: 'closed', reason });
+    this.#socket.close();
+  }
+}
+
+async function readHazards(inspector: InspectorClient): Promise<OpenHazards> {
+  const { hazards, totals } = await inspector.call('hazards', {
+    state: 'open',
+    count: LISTED_HAZARDS,
+  });
+  return { listed: hazards, totals };
+}
+
+function sameHazards(a: OpenHazards, b: OpenHazards): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}

@@ -1,0 +1,180 @@
+/**
+ * The daemons of this host, from the runtime files that they leave (INTERFACES.md): read once, then
+ * followed by fs.watch, so that a daemon shows up and goes away by itself.
+ */
+
+import type { FSWatcher } from 'node:fs';
+import { watch } from 'node:fs';
+import { readdir, readFile } from 'node:fs/promises';
+import path from 'node:path';
+import * as v from 'valibot';
+import type { RuntimeFile } from '../../daemon/protocol/runtimeFile';
+import { runtimeFile } from '../../daemon/protocol/runtimeFile';
+import type { Log } from './log';
+import { messageOf } from './log';
+import { processStartTime } from './processTime';
+import { Signal } from './signal';
+
+/** Milliseconds between checks that the processes still exist: a killed one leaves its file. */
+const ALIVE_CHECK_MS = 5_000;
+
+const FILE_NAME = /^[1-9][0-9]*\.json$/;
+
+/**
+ * Where runtime files of interest can be: this user's, and root's, whose files belong to the
+ * calling user when the daemon was started by sudo.
+ */
+export function runtimeDirectories(environment: NodeJS.ProcessEnv): string[] {
+  const own = environment['XDG_RUNTIME_DIR'];
+  const directories = ['/run/virtiofsd-inspector'];
+  if (own !== undefined && path.isAbsolute(own)) {
+    directories.unshift(path.join(own, 'virtiofsd-inspector'));
+  }
+  return directories;
+}
+
+export class RuntimeFiles {
+  /** Fires with the new list whenever it differs from the one before. */
+  readonly changed = new Signal<readonly RuntimeFile[]>();
+
+  #files: readonly RuntimeFile[] = [];
+  readonly #watchers: FolderWatch[];
+  readonly #timer: NodeJS.Timeout;
+  #scan: Promise<void> | undefined;
+  #scanAgain = false;
+  #disposed = false;
+  readonly #refused = new Set<string>();
+
+  constructor(
+    private readonly directories: readonly string[],
+    private readonly log: Log,
+  ) {
+    this.#watchers = directories.map(
+      (directory) => new FolderWatch(directory, () => this.rescan()),
+    );
+    this.#timer = setInterval(() => {
+      if (this.#files.length > 0) void this.rescan();
+    }, ALIVE_CHECK_MS);
+    this.#timer.unref();
+  }
+
+  get files(): readonly RuntimeFile[] {
+    return this.#files;
+  }
+
+  /** Reads the directories; calls during a reading share one more reading after it. */
+  rescan(): Promise<void> {
+    if (this.#scan !== undefined) {
+      this.#scanAgain = true;
+      return this.#scan;
+    }
+    const run = async (): Promise<void> => {
+      do {
+        this.#scanAgain = false;
+        await this.#read();
+      } while (this.#scanAgain && !this.#disposed);
+      this.#scan = undefined;
+    };
+    this.#scan = run();
+    return this.#scan;
+  }
+
+  dispose(): void {
+    this.#disposed = true;
+    clearInterval(this.#timer);
+    for (const watcher of this.#watchers) watcher.dispose();
+  }
+
+  async #read(): Promise<void> {
+    const found = (
+      await Promise.all(this.directories.map((directory) => this.#readFolder(directory)))
+    )
+      .flat()
+      .sort((a, b) => a.pid - b.pid);
+    if (this.#disposed || JSON.stringify(found) === JSON.stringify(this.#files)) return;
+    this.#files = found;
+    this.changed.fire(found);
+  }
+
+  async #readFolder(directory: string): Promise<RuntimeFile[]> {
+    let names: string[];
+    try {
+      names = await readdir(directory);
+    } catch {
+      // No daemon ran here yet (ENOENT), or the folder is another user's (EACCES).
+      return [];
+    }
+    const files = await Promise.all(
+      names
+        .filter((name) => FILE_NAME.test(name))
+        .map((name) => this.#readFile(path.join(directory, name))),
+    );
+    return files.filter((file) => file !== undefined);
+  }
+
+  async #readFile(file: string): Promise<RuntimeFile | undefined> {
+    let parsed: RuntimeFile;
+    try {
+      parsed = v.parse(runtimeFile, JSON.parse(await readFile(file, 'utf8')));
+    } catch (error) {
+      // Removed meanwhile, another user's, or not ours to understand: said once, then left alone.
+      if (!this.#refused.has(file)) this.log.debug(`Ignored ${file}: ${messageOf(error)}`);
+      this.#refused.add(file);
+      return undefined;
+    }
+    this.#refused.delete(file);
+    const startTime = await processStartTime(parsed.pid);
+    // Left behind by a killed daemon. Not removed here: seen from another pid namespace, a living
+    // daemon looks just like this.
+    return startTime === parsed.startTime ? parsed : undefined;
+  }
+}
+
+/** Watches a folder that may come and go: while it is missing, its nearest existing parent. */
+class FolderWatch {
+  #watcher: FSWatcher | undefined;
+  #watched: string | undefined;
+  #disposed = false;
+
+  constructor(
+    private readonly folder: string,
+    private readonly changed: () => void,
+  ) {
+    this.#arm();
+  }
+
+  dispose(): void {
+    this.#disposed = true;
+    this.#watcher?.close();
+  }
+
+  #arm(): void {
+    this.#watcher?.close();
+    this.#watcher = undefined;
+    for (let folder = this.folder; !this.#disposed; folder = path.dirname(folder)) {
+      try {
+        const awaited = path.relative(folder, this.folder).split(path.sep)[0] ?? '';
+        this.#watcher = watch(folder, { persistent: false }, (event, name) => {
+          this.#notice(event, name, awaited);
+        });
+        this.#watcher.on('error', () => this.#arm());
+        this.#watched = folder;
+        return;
+      } catch {
+        // Not there, or not readable: its parent tells when that changes.
+        if (folder === path.dirname(folder)) return;
+      }
+    }
+  }
+
+  #notice(event: string, name: string | null, awaited: string): void {
+    if (this.#watched === this.folder) {
+      this.changed();
+      // The folder itself was removed: the watch is dead although it does not say so.
+      if (event === 'rename' && name === path.basename(this.folder)) this.#arm();
+    } else if (name === awaited) {
+      this.#arm();
+      this.changed();
+    }
+  }
+}

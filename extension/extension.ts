@@ -1,0 +1,72 @@
+/** The extension's beginning and end: makes the parts, joins them, takes them apart. */
+
+import * as vscode from 'vscode';
+import { reconnectUrl, registerCommands } from './commands';
+import { Daemons } from './core/daemons';
+import { cleanUpMountpoints, mountRoots } from './core/mountpoints';
+import { platformObstacle } from './core/platform';
+import { RuntimeFiles, runtimeDirectories } from './core/runtimeFiles';
+import { StartedDaemons } from './core/started';
+import { createDaemonsView } from './daemonsView';
+import { showFailure } from './failure';
+import { createHazardsView } from './hazardsView';
+import { CONTEXTS, KEY_MAP } from './ids';
+import { KeyMaps } from './keyMaps';
+import { createStatusBar } from './statusBar';
+
+let running: StartedDaemons | undefined;
+
+export async function activate(context: vscode.ExtensionContext): Promise<void> {
+  const log = vscode.window.createOutputChannel('virtiofsd Inspector', { log: true });
+  context.subscriptions.push(log);
+  const version = String((context.extension.packageJSON as { version?: unknown }).version);
+  log.info(`virtiofsd Inspector ${version} on ${process.platform}-${process.arch}`);
+  const obstacle = platformObstacle(context.extensionPath, process.platform, process.arch);
+  if (obstacle !== undefined) log.warn(obstacle);
+
+  const files = new RuntimeFiles(runtimeDirectories(process.env), log);
+  await files.rescan();
+  const daemons = new Daemons(files, `virtiofsd Inspector ${version} in VS Code`, log);
+  const started = new StartedDaemons(daemons, process.env, log);
+  running = started;
+  const keyMaps = new KeyMaps(
+    context,
+    daemons,
+    (url) => reconnectUrl({ context, daemons, log }, url),
+    log,
+  );
+  context.subscriptions.push(
+    files,
+    daemons,
+    keyMaps,
+    createDaemonsView(daemons, (key) => started.has(key)),
+    createHazardsView(daemons),
+    createStatusBar(daemons),
+    registerCommands({ context, daemons, started, keyMaps, log }),
+    vscode.window.registerWebviewPanelSerializer(KEY_MAP, keyMaps),
+  );
+  started.failed.on(({ sharedDir, exit }) => {
+    void showFailure(log, `The mount of ${sharedDir} is gone`, new Error(exit.message));
+  });
+  const setContexts = (): void => {
+    const values = {
+      [CONTEXTS.someDaemon]: daemons.list.length > 0,
+      [CONTEXTS.connected]: daemons.current?.link?.state.state === 'open',
+      [CONTEXTS.someStarted]: started.size > 0,
+    };
+    for (const [key, value] of Object.entries(values)) {
+      void vscode.commands.executeCommand('setContext', key, value);
+    }
+  };
+  daemons.changed.on(setContexts);
+  setContexts();
+
+  const roots = mountRoots(process.env, process.getuid?.() ?? -1, context.globalStorageUri.fsPath);
+  await cleanUpMountpoints(roots, log);
+}
+
+/** Ends the daemons that this window started; VS Code waits a few seconds for it. */
+export async function deactivate(): Promise<void> {
+  await running?.stopAll();
+  running = undefined;
+}

@@ -1,0 +1,167 @@
+/** The view "Hazards": what is open in the current daemon, the worst first. */
+
+import * as vscode from 'vscode';
+import type { Severity } from '../daemon/hazards/hazard';
+import type { HazardJson } from '../daemon/protocol/json';
+import type { DaemonKey, Daemons } from './core/daemons';
+import type { HazardKind, SeverityGroup } from './core/hazardGroups';
+import { evidenceLines, findingTexts, groupHazards, nodesText } from './core/hazardGroups';
+import { counted, grouped, SEVERITY_WORDS } from './core/words';
+import { COMMANDS, VIEWS } from './ids';
+
+type HazardRow =
+  | { readonly row: 'severity'; readonly key: DaemonKey; readonly group: SeverityGroup }
+  | { readonly row: 'kind'; readonly key: DaemonKey; readonly kind: HazardKind }
+  | { readonly row: 'finding'; readonly key: DaemonKey; readonly hazard: HazardJson }
+  | { readonly row: 'beyond'; readonly key: DaemonKey; readonly kind: HazardKind };
+
+/** Shapes differ as well as colours. */
+const ICONS: Readonly<Record<Severity, vscode.ThemeIcon>> = {
+  data: new vscode.ThemeIcon('error', new vscode.ThemeColor('list.errorForeground')),
+  error: new vscode.ThemeIcon('warning', new vscode.ThemeColor('list.warningForeground')),
+  identity: new vscode.ThemeIcon('git-compare'),
+  resource: new vscode.ThemeIcon('dashboard'),
+  information: new vscode.ThemeIcon('info'),
+};
+
+export function createHazardsView(daemons: Daemons): vscode.Disposable {
+  const changed = new vscode.EventEmitter<undefined>();
+  const view = vscode.window.createTreeView<HazardRow>(VIEWS.hazards, {
+    showCollapseAll: true,
+    treeDataProvider: {
+      onDidChangeTreeData: changed.event,
+      getChildren: (row) => childrenOf(daemons, row),
+      getTreeItem: itemOf,
+    },
+  });
+  // A tree that is drawn anew while one reads it is a nuisance: only when something differs.
+  let drawn = '';
+  const refresh = (): void => {
+    const { current } = daemons;
+    const state = current?.link?.state;
+    const open = state?.state === 'open' ? state : undefined;
+    view.description = open === undefined ? '' : (current?.name ?? '');
+    view.message = messageFor(open === undefined ? undefined : groupHazards(open.hazards));
+    const urgent = open
+      ? open.status.open.data + open.status.open.error + open.status.open.identity
+      : 0;
+    view.badge =
+      urgent === 0
+        ? undefined
+        : { value: urgent, tooltip: counted(urgent, 'open hazard', 'open hazards') };
+    const now = JSON.stringify([current?.key, open?.hazards]);
+    if (now !== drawn) changed.fire(undefined);
+    drawn = now;
+  };
+  const stops = [daemons.changed.on(refresh), daemons.updated.on(refresh)];
+  refresh();
+  return {
+    dispose() {
+      for (const stop of stops) stop();
+      view.dispose();
+      changed.dispose();
+    },
+  };
+}
+
+/** Empty: no message; a tree without rows and message shows its welcome instead. */
+function messageFor(groups: readonly SeverityGroup[] | undefined): string {
+  return groups?.length === 0 ? 'No open hazards.' : '';
+}
+
+function childrenOf(daemons: Daemons, row: HazardRow | undefined): HazardRow[] {
+  switch (row?.row) {
+    case undefined: {
+      const { current } = daemons;
+      const state = current?.link?.state;
+      if (current === undefined || state?.state !== 'open') return [];
+      const { key } = current;
+      return groupHazards(state.hazards).map((group) => ({ row: 'severity', key, group }));
+    }
+    case 'severity':
+      return row.group.kinds.map((kind) => ({ row: 'kind', key: row.key, kind }));
+    case 'kind': {
+      const { kind, key } = row;
+      const findings: HazardRow[] = kind.findings.map((hazard) => ({
+        row: 'finding',
+        key,
+        hazard,
+      }));
+      return kind.count > findings.length ? [...findings, { row: 'beyond', key, kind }] : findings;
+    }
+    case 'finding':
+    case 'beyond':
+      return [];
+  }
+}
+
+function itemOf(row: HazardRow): vscode.TreeItem {
+  switch (row.row) {
+    case 'severity':
+      return severityItem(row.key, row.group);
+    case 'kind':
+      return kindItem(row.key, row.kind);
+    case 'finding':
+      return findingItem(row.key, row.hazard);
+    case 'beyond': {
+      const more = row.kind.count - row.kind.findings.length;
+      const item = new vscode.TreeItem(`and ${grouped(more)} more`);
+      item.tooltip = 'The Key Map shows them all.';
+      return item;
+    }
+  }
+}
+
+function severityItem(key: DaemonKey, group: SeverityGroup): vscode.TreeItem {
+  const quiet = group.severity === 'information';
+  const item = new vscode.TreeItem(
+    SEVERITY_WORDS[group.severity],
+    quiet ? vscode.TreeItemCollapsibleState.Collapsed : vscode.TreeItemCollapsibleState.Expanded,
+  );
+  item.id = `${key} ${group.severity}`;
+  item.description = grouped(group.count);
+  item.iconPath = ICONS[group.severity];
+  return item;
+}
+
+function kindItem(key: DaemonKey, kind: HazardKind): vscode.TreeItem {
+  const item = new vscode.TreeItem(
+    `${kind.id} ${kind.name}`,
+    vscode.TreeItemCollapsibleState.Collapsed,
+  );
+  item.id = `${key} ${kind.severity} ${kind.id}`;
+  item.description = grouped(kind.count);
+  return item;
+}
+
+function findingItem(key: DaemonKey, hazard: HazardJson): vscode.TreeItem {
+  const { label, detail } = findingTexts(hazard);
+  const item = new vscode.TreeItem(label);
+  item.id = `${key} ${hazard.id} ${hazard.seq} ${hazard.nodeids.join(',')}`;
+  item.description = detail;
+  item.tooltip = tooltipOf(hazard);
+  const [nodeid] = hazard.nodeids;
+  if (nodeid !== undefined) {
+    item.command = {
+      command: COMMANDS.revealEntry,
+      title: 'Reveal in the Key Map',
+      arguments: [key, nodeid],
+    };
+  }
+  item.accessibilityInformation = {
+    label: `${hazard.id} ${hazard.name}, ${label}, ${detail}. ${hazard.advice}`,
+  };
+  return item;
+}
+
+/** Untrusted Markdown in which everything from the daemon, names of files included, is plain text. */
+function tooltipOf(hazard: HazardJson): vscode.MarkdownString {
+  const text = new vscode.MarkdownString();
+  text.appendMarkdown('**').appendText(`${hazard.id} ${hazard.name}`).appendMarkdown('**');
+  text.appendText(` · ${SEVERITY_WORDS[hazard.severity]} · ${nodesText(hazard)}`);
+  text.appendMarkdown('\n\n').appendText(hazard.advice).appendMarkdown('\n\n');
+  for (const line of evidenceLines(hazard)) {
+    text.appendMarkdown('- ').appendText(line).appendMarkdown('\n');
+  }
+  return text;
+}

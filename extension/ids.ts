@@ -1,0 +1,46 @@
+/** Every id that package.json and the code must agree on. */
+
+const PREFIX = 'virtiofsdInspector';
+
+export const VIEWS = {
+  daemons: `${PREFIX}.daemons`,
+  hazards: `${PREFIX}.hazards`,
+} as const;
+
+export const KEY_MAP = `${PREFIX}.keyMap`;
+
+export const COMMANDS = {
+  startOnFolder: `${PREFIX}.startOnFolder`,
+  stopDaemon: `${PREFIX}.stopDaemon`,
+  connectUrl: `${PREFIX}.connectUrl`,
+  connect: `${PREFIX}.connect`,
+  disconnect: `${PREFIX}.disconnect`,
+  openKeyMap: `${PREFIX}.openKeyMap`,
+  findEntry: `${PREFIX}.findEntry`,
+  copySnapshot: `${PREFIX}.copySnapshot`,
+  copyUrl: `${PREFIX}.copyUrl`,
+  openTerminal: `${PREFIX}.openTerminal`,
+  revealMount: `${PREFIX}.revealMount`,
+  showLog: `${PREFIX}.showLog`,
+  /** Not in the palette: the hazards view calls it with a daemon and a node id. */
+  revealEntry: `${PREFIX}.revealEntry`,
+} as const;
+
+/** Keys for `when` clauses. */
+export const CONTEXTS = {
+  /** Some daemon is listed. */
+  someDaemon: `${PREFIX}.someDaemon`,
+  /** The current daemon answers. */
+  connected: `${PREFIX}.connected`,
+  /** Some daemon was started by this window. */
+  someStarted: `${PREFIX}.someStarted`,
+} as const;
+
+/** Words in a daemon row's context value, for `viewItem =~ /\bWORD\b/`. */
+export const ROW_WORDS = {
+  daemon: 'daemon',
+  started: 'started',
+  mounted: 'mounted',
+  connected: 'connected',
+  disconnected: 'disconnected',
+} as const;

@@ -1,0 +1,196 @@
+/** The Key Map's editors: one for each daemon, restored with the window. */
+
+import { randomBytes } from 'node:crypto';
+import path from 'node:path';
+import * as v from 'valibot';
+import * as vscode from 'vscode';
+import { mapHtml } from '../daemon/protocol/mapPage';
+import type { Daemon, DaemonKey, Daemons } from './core/daemons';
+import type { Log } from './core/log';
+import type { MapTarget } from './core/mapSession';
+import { MapSession } from './core/mapSession';
+import { KEY_MAP } from './ids';
+
+/** What is remembered of an editor, by its title, for the time after a reload. */
+const remembered = v.record(
+  v.string(),
+  v.object({
+    key: v.string(),
+    sharedDir: v.string(),
+    /** Set for a daemon that was connected by URL: without the token, which is a secret. */
+    url: v.nullable(v.string()),
+  }),
+);
+type Remembered = v.InferOutput<typeof remembered>;
+
+const MEMORY = 'keyMaps';
+
+interface Editor {
+  readonly panel: vscode.WebviewPanel;
+  readonly session: MapSession;
+  key: DaemonKey;
+  sharedDir: string;
+  url: string | null;
+  /** The editor has said that the daemon is gone. */
+  ended: boolean;
+}
+
+export class KeyMaps implements vscode.WebviewPanelSerializer, vscode.Disposable {
+  readonly #editors = new Set<Editor>();
+  readonly #stop: () => void;
+
+  /** @param reconnect connects again to a daemon by its URL, where that is allowed */
+  constructor(
+    private readonly context: vscode.ExtensionContext,
+    private readonly daemons: Daemons,
+    private readonly reconnect: (url: string) => Promise<void>,
+    private readonly log: Log,
+  ) {
+    this.#stop = daemons.changed.on(() => this.#follow());
+  }
+
+  dispose(): void {
+    this.#stop();
+    for (const { session } of this.#editors) session.dispose();
+  }
+
+  /** Shows a daemon's Key Map, with an entry of it in sight when one is named. */
+  open(daemon: Daemon, nodeid?: string): void {
+    this.daemons.choose(daemon.key);
+    const editor = this.#editorFor(daemon);
+    editor.panel.reveal();
+    if (nodeid !== undefined) editor.session.reveal(nodeid);
+  }
+
+  async deserializeWebviewPanel(panel: vscode.WebviewPanel): Promise<void> {
+    const known = this.#memory[panel.title];
+    const key = (known?.key ?? '') as DaemonKey;
+    const url = known?.url ?? null;
+    if (url !== null) await this.reconnect(url);
+    this.#adopt(panel, key, known?.sharedDir ?? '', url);
+  }
+
+  #editorFor(daemon: Daemon): Editor {
+    const sharedDir = sharedDirOf(daemon);
+    const editors = [...this.#editors];
+    const own = editors.find(({ key }) => key === daemon.key);
+    if (own !== undefined) return own;
+    // A daemon that was started again goes on in the editor of the one before.
+    const former = editors.find((editor) => editor.ended && editor.sharedDir === sharedDir);
+    if (former !== undefined) {
+      former.key = daemon.key;
+      former.ended = false;
+      former.session.connect();
+      void this.#remember();
+      return former;
+    }
+    const panel = vscode.window.createWebviewPanel(
+      KEY_MAP,
+      this.#titleFor(daemon),
+      vscode.ViewColumn.Active,
+      { enableFindWidget: false },
+    );
+    const url = daemon.origin.kind === 'url' ? daemon.address.url : null;
+    return this.#adopt(panel, daemon.key, sharedDir, url);
+  }
+
+  #adopt(
+    panel: vscode.WebviewPanel,
+    key: DaemonKey,
+    sharedDir: string,
+    url: string | null,
+  ): Editor {
+    const { webview } = panel;
+    const session = new MapSession(
+      {
+        post: (message) => {
+          if (panel.visible) void webview.postMessage(message);
+        },
+        target: () => this.#targetOf(editor),
+      },
+      this.log,
+    );
+    const editor: Editor = { panel, session, key, sharedDir, url, ended: false };
+    this.#editors.add(editor);
+    webview.onDidReceiveMessage((message: unknown) => session.receive(message));
+    panel.onDidChangeViewState(() => {
+      if (!panel.visible) session.hide();
+      if (panel.active) this.daemons.choose(editor.key);
+    });
+    panel.onDidDispose(() => {
+      session.dispose();
+      this.#editors.delete(editor);
+      void this.#remember();
+    });
+
+    const pages = vscode.Uri.joinPath(this.context.extensionUri, 'dist', 'webview');
+    const media = vscode.Uri.joinPath(this.context.extensionUri, 'media');
+    panel.iconPath = {
+      light: vscode.Uri.joinPath(media, 'keyMapLight.svg'),
+      dark: vscode.Uri.joinPath(media, 'keyMapDark.svg'),
+    };
+    webview.options = { enableScripts: true, localResourceRoots: [pages] };
+    webview.html = mapHtml({
+      script: webview.asWebviewUri(vscode.Uri.joinPath(pages, 'map.js')).toString(),
+      style: webview.asWebviewUri(vscode.Uri.joinPath(pages, 'map.css')).toString(),
+      nonce: randomBytes(16).toString('hex'),
+      cspSource: webview.cspSource,
+      title: panel.title,
+    });
+    void this.#remember();
+    return editor;
+  }
+
+  #targetOf(editor: Editor): MapTarget {
+    const daemon = this.daemons.get(editor.key);
+    editor.ended = daemon === undefined;
+    if (daemon !== undefined) return { state: 'there', address: daemon.address };
+    return { state: 'gone', message: endedText(editor) };
+  }
+
+  /** Tells the editors of daemons that have gone. */
+  #follow(): void {
+    for (const editor of this.#editors) {
+      if (editor.ended || this.daemons.get(editor.key) !== undefined) continue;
+      editor.ended = true;
+      editor.session.end(endedText(editor));
+    }
+  }
+
+  /** Titles are unique among the open editors, for an editor is remembered by its title. */
+  #titleFor(daemon: Daemon): string {
+    const taken = new Set([...this.#editors].map(({ panel }) => panel.title));
+    const title = `Key Map: ${daemon.name}`;
+    for (let number = 2; ; number++) {
+      const candidate = number === 2 && !taken.has(title) ? title : `${title} (${number})`;
+      if (!taken.has(candidate)) return candidate;
+    }
+  }
+
+  get #memory(): Remembered {
+    return v.parse(v.fallback(remembered, {}), this.context.workspaceState.get(MEMORY));
+  }
+
+  async #remember(): Promise<void> {
+    const memory: Remembered = Object.fromEntries(
+      [...this.#editors].map(({ panel, key, sharedDir, url }) => [
+        panel.title,
+        { key, sharedDir, url },
+      ]),
+    );
+    await this.context.workspaceState.update(MEMORY, memory);
+  }
+}
+
+function sharedDirOf(daemon: Daemon): string {
+  if (daemon.origin.kind === 'local') return daemon.origin.file.sharedDir;
+  const state = daemon.link?.state;
+  return state?.state === 'open' ? state.target.sharedDir : '';
+}
+
+function endedText({ sharedDir, url }: Pick<Editor, 'sharedDir' | 'url'>): string {
+  const which = sharedDir === '' ? 'The daemon' : `The daemon that shared ${sharedDir}`;
+  return url === null
+    ? `${which} has ended. Start one on ${path.basename(sharedDir) || 'a folder'} again, and this map goes on with it.`
+    : `${which} at ${url} is not connected. Connect by its URL, or close this editor.`;
+}
