@@ -24,11 +24,9 @@ function run(command, args) {
   }
 }
 
-if (
-  process.argv.includes('--force') ||
-  !existsSync(target) ||
-  statSync(target).mtimeMs < newest()
-) {
+/** Builds the addon when a source is newer than it, or always when `force` is set. */
+export function buildAddon(force = false) {
+  if (!force && existsSync(target) && statSync(target).mtimeMs >= newest()) return;
   const nodeGyp = createRequire(import.meta.url).resolve('node-gyp/bin/node-gyp.js');
   const prefix = join(dirname(process.execPath), '..');
   // A distribution's node brings its headers; without them node-gyp fetches them.
@@ -42,5 +40,8 @@ if (
   run('strip', ['--strip-unneeded', fresh]);
   // A running daemon keeps the old file mapped.
   renameSync(fresh, target);
-  process.stdout.write(`built ${target}\n`);
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  buildAddon(process.argv.includes('--force'));
 }

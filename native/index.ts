@@ -47,6 +47,8 @@ export const RECORD_HANDLE_ERRNO = 8;
 export const RECORD_HANDLE_MOUNT = 12;
 export const RECORD_DIRENT = 16;
 export const RECORD_NAME_LENGTH = 20;
+/** Nanoseconds from the receipt of the request to this answer. */
+export const RECORD_ELAPSED = 24;
 /** struct statx, 256 bytes. */
 export const RECORD_STAT = 32;
 /** u32 handle_bytes, i32 handle_type, 128 bytes. */

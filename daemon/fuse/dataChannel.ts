@@ -1,3 +1,5 @@
+import type { WireMemory } from './wire';
+
 /**
  * How file data reaches the peer without passing through JavaScript. A transport brings one: over
  * /dev/fuse READ is answered by splice, over vhost-user the guest's own memory is read into.
@@ -22,6 +24,8 @@ export interface DataChannel {
 
 /** What answers requests: see createFileSystem. */
 export interface RequestHandler {
+  /** The scratch in which requests and replies stand. */
+  readonly memory: WireMemory;
   /**
    * Handles the request that stands at the request's place in the scratch.
    *

@@ -67,6 +67,7 @@ Napi::Object layoutNumbers(Napi::Env env) {
       {"RECORD_HANDLE_MOUNT", layout::kRecordHandleMount},
       {"RECORD_DIRENT", layout::kRecordDirent},
       {"RECORD_NAME_LENGTH", layout::kRecordNameLength},
+      {"RECORD_ELAPSED", layout::kRecordElapsed},
       {"RECORD_STAT", layout::kRecordStat},
       {"RECORD_HANDLE", layout::kRecordHandle},
       {"RECORD_SIZE", layout::kRecordSize},

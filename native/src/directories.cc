@@ -59,6 +59,7 @@ int32_t lookupEntries(State& state, int32_t fd, int32_t from, int32_t end, int32
         identifyAndKeep(state, child, record, flags);
       }
     }
+    state.word(record + layout::kRecordElapsed) = elapsedNs(state);
     count++;
     at += dirent->recordLength;
   }

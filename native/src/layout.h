@@ -35,6 +35,7 @@ constexpr int32_t kRecordHandleErrno = 8;  // errno of name_to_handle_at; -1 whe
 constexpr int32_t kRecordHandleMount = 12; // mount id told by name_to_handle_at
 constexpr int32_t kRecordDirent = 16;      // its linux_dirent64 in the scratch (batches)
 constexpr int32_t kRecordNameLength = 20;
+constexpr int32_t kRecordElapsed = 24;  // ns from the receipt of the request to this answer
 constexpr int32_t kRecordStat = 32;        // struct statx, 256 bytes
 constexpr int32_t kRecordHandle = 288;     // struct file_handle, 8 + 128 bytes
 constexpr int32_t kRecordSize = 448;

@@ -55,12 +55,18 @@ int32_t identifyAndKeep(State& state, int fd, int32_t record, int32_t flags) {
 
 namespace {
 
-int32_t lookup(State& state, int32_t parentSlot, int32_t nameAt, int32_t flags, int32_t record) {
+int32_t lookUp(State& state, int32_t parentSlot, int32_t nameAt, int32_t flags, int32_t record) {
   OpenInode parent = OpenInode::path(state, parentSlot);
   if (parent.failed()) return -errno;
   const int fd = openChild(state, parent.fd(), state.at<const char>(nameAt));
   if (fd < 0) return -errno;
   return identifyAndKeep(state, fd, record, flags);
+}
+
+int32_t lookup(State& state, int32_t parentSlot, int32_t nameAt, int32_t flags, int32_t record) {
+  const int32_t result = lookUp(state, parentSlot, nameAt, flags, record);
+  state.word(record + layout::kRecordElapsed) = elapsedNs(state);
+  return result;
 }
 
 // The identity that an entry's own reference gives now (a probe), without a name.

@@ -36,6 +36,7 @@ int32_t create(State& state, int32_t parentSlot, int32_t nameAt, int32_t flags, 
       state.word(record + layout::kRecordFd) = path;
     }
   }
+  state.word(record + layout::kRecordElapsed) = elapsedNs(state);
   if (result < 0) {
     close(fd);
     return result;
@@ -46,8 +47,9 @@ int32_t create(State& state, int32_t parentSlot, int32_t nameAt, int32_t flags, 
 
 int32_t identifyName(State& state, int parent, const char* name, int32_t flags, int32_t record) {
   const int fd = openChild(state, parent, name);
-  if (fd < 0) return -errno;
-  return identifyAndKeep(state, fd, record, flags);
+  const int32_t result = fd < 0 ? -errno : identifyAndKeep(state, fd, record, flags);
+  state.word(record + layout::kRecordElapsed) = elapsedNs(state);
+  return result;
 }
 
 int32_t makeNode(State& state, int32_t parentSlot, int32_t nameAt, int32_t mode, int32_t rdev,

@@ -119,6 +119,7 @@ int32_t receive(State& state, int32_t fuseFd, int32_t controlFd) {
     }
     const int32_t length = receiveOnce(state, fuseFd);
     if (length > 0) {
+      state.receivedAt = monotonicNs();
       if (!pollFirst) state.lastReadWasEmpty = false;
       return length;
     }

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
+#include <ctime>
 #include <type_traits>
 #include <utility>
 
@@ -23,6 +24,8 @@ struct State {
   uint32_t turns = 0;
   uint32_t bigWrites = 0;         // predicts whether the next request is a large WRITE
   int32_t payloadInPipe = 0;      // bytes of the current WRITE still in dataPipe
+
+  int64_t receivedAt = 0;         // CLOCK_MONOTONIC ns of the request at hand
 
   template <typename T>
   T* at(int32_t offset) {
@@ -71,6 +74,18 @@ void defineHot(Napi::Env env, Napi::Object exports, State* state, const char* na
   napi_create_function(env, name, NAPI_AUTO_LENGTH,
                        &HotCall<decltype(Function)>::template call<Function>, state, &function);
   exports.Set(name, Napi::Value(env, function));
+}
+
+inline int64_t monotonicNs() {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<int64_t>(now.tv_sec) * 1000000000 + now.tv_nsec;
+}
+
+// Nanoseconds since the request was received, at most 2^31 - 1.
+inline int32_t elapsedNs(const State& state) {
+  const int64_t ns = monotonicNs() - state.receivedAt;
+  return ns < 0 ? 0 : ns > INT32_MAX ? INT32_MAX : static_cast<int32_t>(ns);
 }
 
 inline int32_t negated(long result) { return result < 0 ? -errno : static_cast<int32_t>(result); }

@@ -1,0 +1,56 @@
+import type { Addon, Scratch } from '../../native/index';
+import type { DataChannel } from '../fuse/dataChannel';
+import type { InodeTables } from '../tables/inodeTables';
+import type { LookupTrace, Recorder } from '../tables/recorder';
+import type { Nodeid } from '../tables/identity';
+import type { CachePolicy } from './cachePolicy';
+import type { MountFds } from './mountFds';
+import type { OpenFiles } from './openFiles';
+import type { HandleMode, Log, PassthroughOptions } from './options';
+
+/** What every operation works with: the file system's parts, and the request at hand. */
+export interface Context {
+  readonly native: Addon;
+  readonly memory: Scratch;
+  readonly tables: InodeTables;
+  readonly recorder: Recorder;
+  readonly log: Log;
+  readonly options: PassthroughOptions;
+  readonly cache: CachePolicy;
+  readonly mountFds: MountFds;
+  readonly openFiles: OpenFiles;
+  /** The one lookup record, filled over and over. */
+  readonly trace: LookupTrace;
+  /** --inode-file-handles after the check at start. */
+  readonly handles: HandleMode;
+  /** WANT_HANDLE or 0, for native lookups. */
+  readonly lookupFlags: number;
+  /** How many descriptors the guest may make the daemon hold. */
+  readonly fdLimit: number;
+  /** Mounts on which a missing handle was already told, and mounts already reported. */
+  readonly toldHandleless: Set<number>;
+  readonly knownVolumes: Set<number>;
+
+  // The session.
+  initialized: boolean;
+  submounts: boolean;
+  suppGroups: boolean;
+
+  // The request at hand.
+  channel: DataChannel;
+  unique: number;
+  nodeid: Nodeid;
+  /** Where the body stands and where the request ends, in the scratch. */
+  bodyAt: number;
+  end: number;
+}
+
+/**
+ * An operation: reads the request, writes the reply's body behind the header.
+ *
+ * @returns bytes of the body; NO_REPLY; or -errno
+ */
+export type Operation = (context: Context) => number;
+
+/** The operation is not answered, or the data channel has answered already. */
+export const NO_REPLY = 0x7fffffff;

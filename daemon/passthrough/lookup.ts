@@ -1,0 +1,306 @@
+/**
+ * Lookups, from the host's answer to a node id: virtiofsd's do_lookup and forget_one with every
+ * step reported.
+ */
+
+import {
+  PROBE_RECORD,
+  RECORD,
+  RECORD_ELAPSED,
+  RECORD_FD,
+  RECORD_HANDLE,
+  RECORD_HANDLE_ERRNO,
+  RECORD_HANDLE_MOUNT,
+  RECORD_STAT,
+  SLOT_FIRST,
+  SLOT_THIRD,
+  WANT_HANDLE,
+} from '../../native/index';
+import { ATTR_SUBMOUNT } from '../fuse/opcodes';
+import { ENTRY_OUT, writeEntryOut } from '../fuse/wire';
+import { NO_FD, NO_HANDLE } from '../tables/candidate';
+import type { LookupOp } from '../tables/events';
+import type { Nodeid } from '../tables/identity';
+import { NO_NODEID } from '../tables/identity';
+import type { ProbeResult } from '../tables/recorder';
+import type { Context } from './context';
+import { ENFILE, EOPNOTSUPP, EOVERFLOW } from './errno';
+import { refer, reported } from './references';
+import { reportVolume } from './volumes';
+
+const S_IFMT = 0o170000;
+const S_IFDIR = 0o040000;
+const STATX_BTIME = 0x800;
+const STATX_MNT_ID = 0x1000;
+const STATX_SUBVOL = 0x8000;
+const TWO_TO_32 = 4294967296;
+
+/**
+ * Looks one name up below `parent`, which SLOT_FIRST must not yet describe.
+ *
+ * @returns the node id, whose lookup is counted, or -errno; the attributes are in RECORD
+ */
+export function lookUpName(
+  context: Context,
+  op: LookupOp,
+  parent: Nodeid,
+  nameAt: number,
+  nameLength: number,
+): number {
+  const result = refer(context, SLOT_FIRST, parent);
+  if (result < 0) return failed(context, op, parent, nameAt, nameLength, RECORD, -result);
+  const answer = context.native.lookup(SLOT_FIRST, nameAt, context.lookupFlags, RECORD);
+  reported(context, answer, SLOT_FIRST, parent);
+  if (answer < 0) return failed(context, op, parent, nameAt, nameLength, RECORD, -answer);
+  return settle(context, op, parent, nameAt, nameLength, RECORD);
+}
+
+/**
+ * Turns what the host said about a name into a node id. The record's descriptor is used up.
+ *
+ * @returns the node id, whose lookup is counted, or -errno
+ */
+export function settle(
+  context: Context,
+  op: LookupOp,
+  parent: Nodeid,
+  nameAt: number,
+  nameLength: number,
+  record: number,
+): number {
+  const { tables, trace } = context;
+  const { candidate } = trace;
+  begin(context, op, parent, nameAt, nameLength, record);
+  identify(context, record);
+
+  const handleErrno = context.memory.i32[(record + RECORD_HANDLE_ERRNO) >> 2] ?? 0;
+  trace.handleErrno = handleErrno > 0 ? handleErrno : 0;
+  let errno = handleErrno > 0 ? withoutHandle(context, handleErrno) : 0;
+  let nodeid = NO_NODEID;
+  if (errno === 0) {
+    trace.asked = true;
+    nodeid = tables.claim(candidate);
+    if (nodeid === NO_NODEID) {
+      errno = makeRoom(context);
+      if (errno === 0) {
+        nodeid = tables.insert(candidate);
+        trace.inserted = true;
+      }
+    } else if (tables.asked.hit === 'fallback_hit') {
+      trace.probe = probe(context, nodeid);
+    }
+  }
+  // The entry that was found holds its own reference; the candidate's is not needed.
+  if (!trace.inserted && candidate.fd !== NO_FD) context.native.close(candidate.fd);
+  trace.nodeid = nodeid;
+  trace.errno = errno;
+  context.recorder.lookup(trace);
+  return errno === 0 ? nodeid : -errno;
+}
+
+/** Reports a lookup that the host refused. Returns -errno. */
+export function failed(
+  context: Context,
+  op: LookupOp,
+  parent: Nodeid,
+  nameAt: number,
+  nameLength: number,
+  record: number,
+  errno: number,
+): number {
+  const { trace } = context;
+  begin(context, op, parent, nameAt, nameLength, record);
+  trace.identified = false;
+  trace.handleErrno = 0;
+  trace.nodeid = NO_NODEID;
+  trace.errno = errno;
+  context.recorder.lookup(trace);
+  return -errno;
+}
+
+/**
+ * Counts lookups less and lets go of what a removed entry held.
+ *
+ * @param op the operation inside which this happens, or FORGET when the guest asked
+ */
+export function forgetLookups(
+  context: Context,
+  nodeid: Nodeid,
+  count: number,
+  op: LookupOp | 'FORGET',
+): void {
+  const { tables } = context;
+  const mntId = context.handles === 'never' ? 0 : tables.mntIdOf(nodeid);
+  if (!tables.forget(nodeid, count)) return;
+  const { removed, fd } = tables.forgotten;
+  context.recorder.forget(nodeid, count, op);
+  if (!removed) return;
+  if (fd !== NO_FD) context.native.close(fd);
+  else context.mountFds.release(mntId);
+}
+
+/**
+ * The short lookup that virtiofsd makes of a name that an operation is about to take away
+ * (before_invalidating_path): one count more, then one less. Its failure does not matter to the
+ * operation, which will meet the same error.
+ */
+export function lookUpInPassing(
+  context: Context,
+  op: LookupOp,
+  parent: Nodeid,
+  nameAt: number,
+  nameLength: number,
+): void {
+  const nodeid = lookUpName(context, op, parent, nameAt, nameLength);
+  if (nodeid > 0) forgetLookups(context, nodeid as Nodeid, 1, op);
+}
+
+/** Writes the entry that the last lookup led to. Returns bytes. */
+export function writeEntry(
+  context: Context,
+  at: number,
+  parent: Nodeid,
+  nodeid: number,
+  record: number,
+): number {
+  const flags = isSubmount(context, parent, nodeid as Nodeid) ? ATTR_SUBMOUNT : 0;
+  const { timeout } = context.cache;
+  writeEntryOut(context.memory, at, nodeid, record + RECORD_STAT, timeout, flags);
+  return ENTRY_OUT;
+}
+
+/** A directory on another device or mount than its parent; bind mounts count. */
+function isSubmount(context: Context, parent: Nodeid, nodeid: Nodeid): boolean {
+  if (!context.submounts) return false;
+  const { candidate } = context.trace;
+  if ((candidate.mode & S_IFMT) !== S_IFDIR) return false;
+  return context.tables.volumeOf(nodeid) !== context.tables.volumeOf(parent);
+}
+
+function begin(
+  context: Context,
+  op: LookupOp,
+  parent: Nodeid,
+  nameAt: number,
+  nameLength: number,
+  record: number,
+): void {
+  const { trace } = context;
+  trace.op = op;
+  trace.unique = context.unique;
+  trace.parent = parent;
+  trace.nameAt = nameAt;
+  trace.nameLength = nameLength;
+  trace.asked = false;
+  trace.inserted = false;
+  trace.probe = 'not-probed';
+  trace.durationNs = context.memory.i32[(record + RECORD_ELAPSED) >> 2] ?? 0;
+}
+
+/** Reads a record's statx and handle into the trace and its candidate. */
+export function identify(context: Context, record: number): void {
+  const { trace } = context;
+  const { candidate } = trace;
+  const { i32, u32 } = context.memory;
+  const s = (record + RECORD_STAT) >> 2;
+  const mask = u32[s] ?? 0;
+  trace.identified = true;
+  candidate.inoLow = i32[s + 8] ?? 0;
+  candidate.inoHigh = i32[s + 9] ?? 0;
+  candidate.devMajor = u32[s + 34] ?? 0;
+  candidate.devMinor = u32[s + 35] ?? 0;
+  candidate.mode = (i32[s + 7] ?? 0) & 0xffff;
+  candidate.fd = i32[(record + RECORD_FD) >> 2] ?? NO_FD;
+  trace.nlink = u32[s + 4] ?? 0;
+  if ((mask & STATX_BTIME) !== 0) {
+    trace.btimeSeconds = (u32[s + 20] ?? 0) + (i32[s + 21] ?? 0) * TWO_TO_32;
+    trace.btimeNanoseconds = i32[s + 22] ?? 0;
+  } else {
+    trace.btimeSeconds = -1;
+    trace.btimeNanoseconds = 0;
+  }
+  trace.subvol =
+    (mask & STATX_SUBVOL) !== 0 ? (u32[s + 40] ?? 0) + (u32[s + 41] ?? 0) * TWO_TO_32 : -1;
+
+  const hasHandle = i32[(record + RECORD_HANDLE_ERRNO) >> 2] === 0;
+  if ((mask & STATX_MNT_ID) !== 0) {
+    candidate.mntId = (u32[s + 36] ?? 0) + (u32[s + 37] ?? 0) * TWO_TO_32;
+  } else {
+    // Before Linux 5.8: the handle call tells the mount, too; without it 0, as virtiofsd does.
+    candidate.mntId = hasHandle ? (i32[(record + RECORD_HANDLE_MOUNT) >> 2] ?? 0) : 0;
+  }
+  if (!hasHandle) {
+    candidate.handleLength = NO_HANDLE;
+    return;
+  }
+  const h = (record + RECORD_HANDLE) >> 2;
+  const length = i32[h] ?? 0;
+  const words = (length + 3) >> 2;
+  const { handleWords } = candidate;
+  for (let i = 0; i < words; i++) handleWords[i] = i32[h + 2 + i] ?? 0;
+  const rest = length & 3;
+  if (rest !== 0) {
+    handleWords[words - 1] = (handleWords[words - 1] ?? 0) & ((1 << (rest * 8)) - 1);
+  }
+  handleWords.fill(0, words);
+  candidate.handleType = i32[h + 1] ?? 0;
+  candidate.handleLength = length;
+}
+
+/** No handle could be made: goes on without one (0), or the errno for the guest (4.3's table). */
+function withoutHandle(context: Context, errno: number): number {
+  if (errno !== EOPNOTSUPP && errno !== EOVERFLOW) return errno;
+  const { mntId } = context.trace.candidate;
+  const mandatory = context.handles === 'mandatory';
+  if (!context.toldHandleless.has(mntId)) {
+    context.toldHandleless.add(mntId);
+    context.log(
+      mandatory ? 'error' : 'warn',
+      `Mount ${mntId} makes no file handles (errno ${errno}): ` +
+        (mandatory
+          ? 'lookups there fail. Use --inode-file-handles=prefer.'
+          : 'its inodes are held by open descriptors instead.'),
+    );
+  }
+  return mandatory ? EOPNOTSUPP : 0;
+}
+
+/** What a new entry needs besides its row: a mount descriptor, or a descriptor of its own. */
+function makeRoom(context: Context): number {
+  const { candidate } = context.trace;
+  if (candidate.handleLength !== NO_HANDLE) {
+    const fd = context.mountFds.acquire(candidate.mntId);
+    if (fd < 0) return -fd;
+    reportVolume(context, candidate.mntId, fd);
+    return 0;
+  }
+  if (usedFds(context) >= context.fdLimit) return ENFILE;
+  reportVolume(context, candidate.mntId, candidate.fd);
+  return 0;
+}
+
+/** Descriptors that the guest makes the daemon hold. */
+export function usedFds(context: Context): number {
+  return context.tables.entriesOfKind('file') + context.openFiles.count;
+}
+
+/**
+ * The rule accepted an entry by its ids although a handle was made: is the held descriptor the
+ * file that was asked for (H3 or H11 of the catalogue)?
+ */
+function probe(context: Context, nodeid: Nodeid): ProbeResult {
+  const { i32 } = context.memory;
+  const { candidate } = context.trace;
+  i32[SLOT_THIRD >> 2] = context.tables.fdOf(nodeid);
+  if ((i32[SLOT_THIRD >> 2] ?? NO_FD) === NO_FD) return 'not-probed';
+  if (context.native.probe(SLOT_THIRD, WANT_HANDLE, PROBE_RECORD) < 0) return 'not-probed';
+  if (i32[(PROBE_RECORD + RECORD_HANDLE_ERRNO) >> 2] !== 0) return 'not-probed';
+  const h = (PROBE_RECORD + RECORD_HANDLE) >> 2;
+  if (i32[h] !== candidate.handleLength || i32[h + 1] !== candidate.handleType) return 'different';
+  const { u8 } = context.memory;
+  const asked = new Uint8Array(candidate.handleWords.buffer);
+  for (let i = 0; i < candidate.handleLength; i++) {
+    if (u8[PROBE_RECORD + RECORD_HANDLE + 8 + i] !== asked[i]) return 'different';
+  }
+  return 'same';
+}

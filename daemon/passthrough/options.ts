@@ -1,0 +1,25 @@
+import type { LookupRule } from '../tables/lookupRule';
+
+export type HandleMode = 'never' | 'prefer' | 'mandatory';
+export type CacheMode = 'never' | 'metadata' | 'auto' | 'always';
+
+/** How a host directory is served; the names and meanings are virtiofsd's own options. */
+export interface PassthroughOptions {
+  /** Absolute path. */
+  readonly sharedDir: string;
+  readonly inodeFileHandles: HandleMode;
+  readonly lookupRule: LookupRule;
+  readonly cache: CacheMode;
+  readonly xattr: boolean;
+  readonly readonly: boolean;
+  readonly writeback: boolean;
+  readonly readdirplus: boolean;
+  readonly allowDirectIo: boolean;
+  readonly preserveNoatime: boolean;
+  readonly announceSubmounts: boolean;
+  /** RLIMIT_NOFILE to set; 0 leaves it; left out: min(1000000, fs.nr_open) as far as allowed. */
+  readonly rlimitNofile?: number;
+}
+
+/** One sentence for the person who runs the daemon. */
+export type Log = (level: 'error' | 'warn' | 'info' | 'debug', text: string) => void;
