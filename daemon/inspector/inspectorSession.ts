@@ -17,6 +17,7 @@ import { CLOSE_CODES, METHODS, RPC_ERRORS, rpcRequest, SNAPSHOT_ENTRIES } from '
 import { handleToJson, idsToJson } from '../protocol/text';
 import type { Nodeid } from '../tables/identity';
 import { asNodeid } from '../tables/identity';
+import { InodeTables } from '../tables/inodeTables';
 import { entryRow, entryToJson } from './entryJson';
 import { errnoName } from './errnoName';
 import type { EventHistory } from './eventHistory';
@@ -52,6 +53,7 @@ export class InspectorSession {
   #client = 'unnamed client';
   #greeted = false;
   #followFrom: number | null = null;
+  #pages: InodeTables | null = null;
   #map: KeyMapView | null = null;
   #mapVersion = -1;
   #mapSentAt = 0;
@@ -237,9 +239,19 @@ export class InspectorSession {
     };
   }
 
+  /**
+   * Pages of one snapshot come from one state of the tables: the first page keeps a copy of them
+   * until the last is read.
+   */
   #page({ from, count }: RequestOf<'pages'>): ResultOf<'pages'> {
     const { model } = this;
-    const { tables } = model;
+    if (from === 0) this.#pages = null;
+    if (from === 0 && count < model.tables.rowLimit) {
+      this.#pages = new InodeTables(model.tables.rule);
+      this.#pages.restore(model.tables.image());
+    }
+    const tables = this.#pages ?? model.tables;
+    if (from + count >= tables.rowLimit) this.#pages = null;
     const page: ResultOf<'pages'> = {
       seq: String(model.nextSeq - 1),
       rows: tables.rowLimit,

@@ -1,0 +1,35 @@
+#!/usr/bin/env node
+/** The command line. Exit status: 0 done, 1 it failed, 2 wrong usage (INTERFACES.md). */
+
+import { Command, CommanderError } from 'commander';
+import { VERSION } from './version';
+import { addServeCommand } from './serveCommand';
+import { addObserverCommands } from './observerCommands';
+
+// Set for Electron as Node (PLATFORM.md 5.3); programs that the daemon starts must not inherit it.
+delete process.env['ELECTRON_RUN_AS_NODE'];
+
+const WRONG_USAGE = 2;
+
+async function main(): Promise<void> {
+  const program = new Command('virtiofsd-inspector')
+    .description('The inode tables of virtio-fs daemons, live: inodes_by_ids and inodes_by_handle.')
+    .version(VERSION)
+    .showHelpAfterError('(--help lists what there is)')
+    .exitOverride();
+  addServeCommand(program);
+  addObserverCommands(program);
+  for (const command of program.commands) command.exitOverride();
+  await program.parseAsync();
+}
+
+main().catch((error: unknown) => {
+  if (error instanceof CommanderError) {
+    // commander has said what is wrong; help and version are no errors.
+    process.exitCode = error.exitCode === 0 ? 0 : WRONG_USAGE;
+    return;
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  process.stderr.write(`virtiofsd-inspector: ${message}\n`);
+  process.exitCode = 1;
+});

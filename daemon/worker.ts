@@ -1,0 +1,80 @@
+/**
+ * The file system's thread: serves requests in a blocking loop, changes the tables, records what
+ * happens. It answers to nobody but the kernel; the main thread reaches it through shared words and
+ * the control descriptor.
+ */
+
+import { parentPort, workerData } from 'node:worker_threads';
+import { loadAddon } from '../native/index';
+import type { RequestHandler } from './fuse/dataChannel';
+import { createFileSystem } from './passthrough/fileSystem';
+import { InodeTables } from './tables/inodeTables';
+import { LOOKUP_RULES } from './tables/lookupRule';
+import type { Recorder } from './tables/recorder';
+import { RingWriter } from './trace/eventRing';
+import { RingRecorder } from './trace/record';
+import { serve } from './transport/fuseSession';
+import type { FromWorker, WorkerStart } from './workerMessages';
+import { CONTROL } from './workerMessages';
+
+const NOBODY_LISTENS: Recorder = {
+  init: () => undefined,
+  destroy: () => undefined,
+  lookup: () => undefined,
+  forget: () => undefined,
+  openByHandleFailed: () => undefined,
+  volume: () => undefined,
+};
+
+function run(start: WorkerStart, say: (message: FromWorker) => void): void {
+  const control = new Int32Array(start.control);
+  const native = loadAddon();
+  const tables = new InodeTables(LOOKUP_RULES[start.lookupRule]);
+  const ring =
+    start.ring === null ? null : new RingWriter(start.ring, () => say({ type: 'events' }));
+  const recorder = ring === null ? NOBODY_LISTENS : new RingRecorder(ring, tables);
+  const fileSystem = createFileSystem(
+    { ...start.options, lookupRule: LOOKUP_RULES[start.lookupRule] },
+    native,
+    tables,
+    recorder,
+    (level, text) => say({ type: 'log', level, text }),
+  );
+  say({
+    type: 'ready',
+    effectiveHandles: fileSystem.effectiveHandles,
+    fdLimit: fileSystem.fdLimit,
+  });
+  // The runtime file is written before the first request is served (INTERFACES.md).
+  Atomics.wait(control, CONTROL.go, 0);
+
+  const counted: RequestHandler = {
+    memory: fileSystem.memory,
+    handle(length, channel) {
+      const reply = fileSystem.handle(length, channel);
+      control[CONTROL.fdsUsed] = fileSystem.fdsUsed();
+      return reply;
+    },
+  };
+  const onControl = (): boolean => {
+    if (ring !== null && Atomics.exchange(control, CONTROL.resync, 0) === 1) {
+      say({ type: 'tables', image: tables.image() });
+      ring.restart();
+    }
+    return Atomics.load(control, CONTROL.stop) === 0;
+  };
+  const why = serve(
+    native,
+    start.fuseFd,
+    start.controlFd,
+    counted,
+    (text) => say({ type: 'log', level: 'warn', text }),
+    onControl,
+  );
+  fileSystem.close();
+  say({ type: 'ended', why });
+}
+
+const port = parentPort;
+if (port === null) throw new Error('worker.js is started by the daemon, not by itself.');
+run(workerData as WorkerStart, (message) => port.postMessage(message));

@@ -1,0 +1,43 @@
+/** What the daemon's two threads say to each other beside the event ring. */
+
+import type { PassthroughOptions } from './passthrough/options';
+import type { HandleMode } from './protocol/json';
+import type { LookupRuleName } from './tables/lookupRule';
+import type { TablesImage } from './tables/inodeTables';
+
+/** Given to the worker when it is made. */
+export interface WorkerStart {
+  readonly options: Omit<PassthroughOptions, 'lookupRule'>;
+  readonly lookupRule: LookupRuleName;
+  readonly fuseFd: number;
+  readonly controlFd: number;
+  /** Null with --no-inspect: nothing is recorded then. */
+  readonly ring: SharedArrayBuffer | null;
+  /** 32-bit words, see CONTROL. */
+  readonly control: SharedArrayBuffer;
+}
+
+/** The words of `WorkerStart.control`. */
+export const CONTROL = {
+  /** 0 until the first request may be served. */
+  go: 0,
+  /** 1: the tables are wanted, because events were lost. */
+  resync: 1,
+  /** 1: stop serving. */
+  stop: 2,
+  /** Descriptors held for the guest. */
+  fdsUsed: 3,
+  words: 4,
+} as const;
+
+export type FromWorker =
+  | { readonly type: 'ready'; readonly effectiveHandles: HandleMode; readonly fdLimit: number }
+  /** Events were published while the main thread slept. */
+  | { readonly type: 'events' }
+  | { readonly type: 'tables'; readonly image: TablesImage }
+  | {
+      readonly type: 'log';
+      readonly level: 'error' | 'warn' | 'info' | 'debug';
+      readonly text: string;
+    }
+  | { readonly type: 'ended'; readonly why: 'unmounted' | 'stopped' };
