@@ -146,7 +146,10 @@ function snapshotText({ target, entries, hazards, counters, ...tables }: Snapsho
   ].join('\n');
 }
 
-function entryText({ ids, nodeid, kind, path, lookups, handle }: EntryJson, owner: boolean): string {
+function entryText(
+  { ids, nodeid, kind, path, lookups, handle }: EntryJson,
+  owner: boolean,
+): string {
   const key = `${ids.ino}/${ids.dev}/${ids.mntId}`;
   const arrow = owner ? '──►' : ' ┈ ';
   const right = handle === null ? '(no handle)' : `◄── ${handle.mntId} · ${handle.bytes}`;
@@ -156,7 +159,8 @@ function entryText({ ids, nodeid, kind, path, lookups, handle }: EntryJson, owne
 function eventText(event: EventJson): string {
   const head = `${event.seq} ${event.time.slice(11, 23)}`;
   if (isLookup(event)) {
-    const ids = event.ids === null ? '' : ` ids ${event.ids.ino}/${event.ids.dev}/${event.ids.mntId}`;
+    const ids =
+      event.ids === null ? '' : ` ids ${event.ids.ino}/${event.ids.dev}/${event.ids.mntId}`;
     const answer = event.nodeid === null ? (event.errno ?? 'nothing') : `node ${event.nodeid}`;
     return `${head} ${event.op} “${event.name}” in ${event.parent}${ids} ${event.hit} → ${answer}`;
   }

@@ -8,7 +8,7 @@ import { Worker } from 'node:worker_threads';
 import { loadAddon } from '../native/index';
 import { EventHistory } from './inspector/eventHistory';
 import { newToken } from './inspector/access';
-import type { InspectAddress, InspectorServer } from './inspector/inspectorServer';
+import type { InspectAddress } from './inspector/inspectorServer';
 import { startInspectorServer } from './inspector/inspectorServer';
 import { LiveModel } from './inspector/liveModel';
 import { processStartTime, writeRuntimeFile } from './inspector/runtimeFiles';
@@ -58,7 +58,8 @@ export async function serveMount(options: ServeOptions, log: Log): Promise<void>
     },
     (text) => log('warn', text),
   );
-  const control = new Int32Array(new SharedArrayBuffer(CONTROL.words * 4));
+  const controlWords = new SharedArrayBuffer(CONTROL.words * 4);
+  const control = new Int32Array(controlWords);
   const ring = options.inspect === null ? null : makeRing();
   const start: WorkerStart = {
     options: options.passthrough,
@@ -66,10 +67,9 @@ export async function serveMount(options: ServeOptions, log: Log): Promise<void>
     fuseFd: mount.fuseFd,
     controlFd: mount.controlFd,
     ring,
-    control: control.buffer as SharedArrayBuffer,
+    control: controlWords,
   };
   const worker = new Worker(path.join(__dirname, 'worker.js'), { workerData: start });
-  const serving = { ended: false };
 
   let observers: Observers | null = null;
   const ready = new Promise<Extract<FromWorker, { type: 'ready' }>>((resolve, reject) => {
@@ -95,10 +95,7 @@ export async function serveMount(options: ServeOptions, log: Log): Promise<void>
   });
   const exited = new Promise<void>((resolve, reject) => {
     worker.on('error', reject);
-    worker.on('exit', () => {
-      serving.ended = true;
-      resolve();
-    });
+    worker.on('exit', () => resolve());
   });
 
   const unmount = async () => {
@@ -187,11 +184,10 @@ async function startObservers(
   });
   const prober = new Prober(loadAddon(), log, (probe) => {
     model.probed(probe);
-    server?.changed();
+    server.changed();
   });
   model.descriptors.limit = source.fdLimit;
 
-  let server: InspectorServer | null = null;
   let timer: NodeJS.Timeout | null = null;
   let awaitingTables = false;
   const sink = {
@@ -207,7 +203,7 @@ async function startObservers(
     const taken = reader.drain(DRAIN_BATCH, (words, at) => readRecord(words, at, volumes, sink));
     if (taken > 0) {
       model.descriptors.used = control[CONTROL.fdsUsed] ?? 0;
-      server?.changed();
+      server.changed();
     }
     if (taken === DRAIN_BATCH) setImmediate(drain);
     else if (reader.lost) {
@@ -220,7 +216,7 @@ async function startObservers(
   };
 
   const token = newToken();
-  server = await startInspectorServer(
+  const server = await startInspectorServer(
     address,
     token,
     model,
@@ -250,14 +246,14 @@ async function startObservers(
     restore: ({ image }) => {
       awaitingTables = false;
       model.restore(image);
-      server?.changed();
+      server.changed();
       drain();
     },
     close: async () => {
       if (timer !== null) clearTimeout(timer);
       prober.stop();
       removeRuntimeFile();
-      await server?.close('The daemon ended.');
+      await server.close('The daemon ended.');
     },
   };
 }

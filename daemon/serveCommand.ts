@@ -107,7 +107,9 @@ function realDirectory(wanted: string): string {
     real = fs.realpathSync(wanted);
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
-    throw new Error(`The shared directory ${wanted} cannot be used (${code}): give one that exists.`);
+    throw new Error(
+      `The shared directory ${wanted} cannot be used (${code}): give one that exists.`,
+    );
   }
   if (!fs.statSync(real).isDirectory()) {
     throw new Error(`The shared directory ${wanted} is not a directory.`);

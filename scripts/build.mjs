@@ -4,7 +4,7 @@
  */
 
 import { build } from 'esbuild';
-import { cp, mkdir, chmod } from 'node:fs/promises';
+import { chmod, cp, mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 

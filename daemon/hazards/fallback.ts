@@ -16,7 +16,8 @@ export const benignFallback: HazardRule = {
   id: 'H3',
   name: 'FALLBACK HIT',
   onEvent(event) {
-    if (event.type !== 'lookup' || event.hit !== 'fallback_hit' || event.nodeid === null) return null;
+    if (event.type !== 'lookup' || event.hit !== 'fallback_hit' || event.nodeid === null)
+      return null;
     // A held descriptor with another handle is not benign but an unpinned alias (H11).
     if (event.probe !== 'same') return null;
     return {
@@ -37,7 +38,8 @@ export const handlelessLookup: HazardRule = {
   // One hazard a mount: on a file system without handles every lookup is one of these.
   onEvent(event, view) {
     if (event.type !== 'lookup' || event.errno !== 0 || event.nodeid === null) return null;
-    if (!view.handlesExpected || !meansNoHandle(event.handleErrno) || event.ids === null) return null;
+    if (!view.handlesExpected || !meansNoHandle(event.handleErrno) || event.ids === null)
+      return null;
     const mixed = view.mountHasHandles(event.ids.mntId);
     const errno = view.errnoName(event.handleErrno);
     return {

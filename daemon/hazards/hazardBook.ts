@@ -97,7 +97,9 @@ export class HazardBook {
   }
 
   of(nodeid: Nodeid): Hazard[] {
-    const hazards = [...(this.#byNode.get(nodeid) ?? [])].flatMap((key) => this.#open.get(key) ?? []);
+    const hazards = [...(this.#byNode.get(nodeid) ?? [])].flatMap(
+      (key) => this.#open.get(key) ?? [],
+    );
     return hazards.sort((a, b) => SEVERITIES.indexOf(a.severity) - SEVERITIES.indexOf(b.severity));
   }
 

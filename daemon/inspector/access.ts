@@ -17,7 +17,10 @@ export function newToken(): string {
 }
 
 /** @param hosts the values of Host that mean this server; `null` on a Unix socket, where any will do */
-export function refuseHost(request: IncomingMessage, hosts: readonly string[] | null): Refusal | null {
+export function refuseHost(
+  request: IncomingMessage,
+  hosts: readonly string[] | null,
+): Refusal | null {
   const { host, origin } = request.headers;
   if (hosts !== null && (host === undefined || !hosts.includes(host))) {
     return {
@@ -25,7 +28,10 @@ export function refuseHost(request: IncomingMessage, hosts: readonly string[] | 
       message: `The Host header “${host ?? ''}” does not name this inspector. Use ${hosts[0] ?? 'its address'}.`,
     };
   }
-  if (origin !== undefined && (hosts === null || !hosts.some((name) => origin === `http://${name}`))) {
+  if (
+    origin !== undefined &&
+    (hosts === null || !hosts.some((name) => origin === `http://${name}`))
+  ) {
     return { status: 403, message: `Pages of ${origin} may not talk to this inspector.` };
   }
   return null;

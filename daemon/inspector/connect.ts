@@ -110,8 +110,9 @@ export async function connect(endpoint: Endpoint, name: string): Promise<Connect
   });
   socket.on('message', (data, isBinary) => {
     try {
-      if (isBinary) client.receiveBinary(new Uint8Array(data as Buffer));
-      else client.receiveText(String(data));
+      // ws hands out Buffers unless told otherwise (binaryType).
+      if (isBinary) client.receiveBinary(data as Buffer);
+      else client.receiveText((data as Buffer).toString('utf8'));
     } catch (error) {
       socket.close(4000, error instanceof Error ? error.message.slice(0, 120) : '');
     }

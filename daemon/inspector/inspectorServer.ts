@@ -231,7 +231,11 @@ function servePage(
   } else if (FILES[pathname] !== undefined) {
     fs.readFile(path.join(webRoot, pathname), (error, bytes) => {
       if (error !== null) {
-        refuse(response, { status: 404, message: `${pathname} is missing: run npm run build.` }, log);
+        refuse(
+          response,
+          { status: 404, message: `${pathname} is missing: run npm run build.` },
+          log,
+        );
         return;
       }
       response.writeHead(200, { ...headers, 'content-type': FILES[pathname] ?? '' });

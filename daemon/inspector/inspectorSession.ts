@@ -12,7 +12,13 @@ import type { InspectorEvent } from '../protocol/eventJson';
 import { PROTOCOL_VERSION } from '../protocol/json';
 import type { Snapshot } from '../protocol/json';
 import type { Status } from '../protocol/map';
-import type { MethodName, NotificationName, NotificationOf, RequestOf, ResultOf } from '../protocol/rpc';
+import type {
+  MethodName,
+  NotificationName,
+  NotificationOf,
+  RequestOf,
+  ResultOf,
+} from '../protocol/rpc';
 import { CLOSE_CODES, METHODS, RPC_ERRORS, rpcRequest, SNAPSHOT_ENTRIES } from '../protocol/rpc';
 import { handleToJson, idsToJson } from '../protocol/text';
 import type { Nodeid } from '../tables/identity';
@@ -126,7 +132,7 @@ export class InspectorSession {
     }
     let json: unknown;
     try {
-      json = JSON.parse(String(data));
+      json = JSON.parse((data as Buffer).toString('utf8'));
     } catch {
       this.#malformed('The frame is not JSON.');
       return;
@@ -145,7 +151,8 @@ export class InspectorSession {
       const message = error instanceof Error ? error.message : String(error);
       if (!known) this.log.warn(`Inspector: ${method} for ${this.#client} failed: ${message}`);
       this.#send({ jsonrpc: '2.0', id, error: { code, message } });
-      if (code === RPC_ERRORS.version) this.socket.close(CLOSE_CODES.version, message.slice(0, 120));
+      if (code === RPC_ERRORS.version)
+        this.socket.close(CLOSE_CODES.version, message.slice(0, 120));
     }
   }
 
@@ -159,7 +166,10 @@ export class InspectorSession {
   #answer(id: number | string, method: string, params: unknown): unknown {
     if (!isMethod(method)) {
       const names = Object.keys(METHODS).join(', ');
-      throw new RpcError(RPC_ERRORS.unknownMethod, `There is no method “${method}”; there are ${names}.`);
+      throw new RpcError(
+        RPC_ERRORS.unknownMethod,
+        `There is no method “${method}”; there are ${names}.`,
+      );
     }
     if (!this.#greeted && method !== 'hello') {
       throw new RpcError(RPC_ERRORS.helloFirst, 'The first call must be hello.');
@@ -377,7 +387,7 @@ function isMethod(name: string): name is MethodName {
 
 function parse<M extends MethodName>(method: M, params: unknown): RequestOf<M> {
   const parsed = v.safeParse(METHODS[method].request, params);
-  if (parsed.success) return parsed.output as RequestOf<M>;
+  if (parsed.success) return parsed.output;
   const issue = parsed.issues[0];
   const where = v.getDotPath(issue) ?? 'params';
   throw new RpcError(RPC_ERRORS.invalidParams, `${method}: ${where}: ${issue.message}`);

@@ -84,7 +84,7 @@ export class KeyMapView {
       const entry = model.tables.entry(row as Nodeid);
       return entry === undefined ? undefined : entryRow(entry, model, touched.has(entry.nodeid));
     }
-    const directory = -row as Nodeid;
+    const directory = Math.abs(row) as Nodeid;
     const count = model.directories.get(directory);
     return {
       row: 'directory',
@@ -145,7 +145,7 @@ export class KeyMapView {
     const shown = new Set(rows);
     const children = this.#unfoldedChildren(shown);
     for (const directory of this.#sortedDirectories()) {
-      rows.push(-directory);
+      rows.push(0 - directory);
       for (const child of children.get(directory) ?? []) rows.push(child);
     }
     return attention;

@@ -350,8 +350,7 @@ export class LiveModel {
 
   #emit(
     event:
-      | { type: 'hazard' | 'hazard_closed'; hazard: Hazard }
-      | { type: 'resync'; entries: number },
+      { type: 'hazard' | 'hazard_closed'; hazard: Hazard } | { type: 'resync'; entries: number },
   ): void {
     this.listener.event({ ...event, seq: this.nextSeq++, time: this.#time });
   }

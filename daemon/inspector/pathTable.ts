@@ -68,7 +68,8 @@ export class PathTable {
 
   is(row: number, parent: Nodeid, name: Uint8Array): boolean {
     const known = this.nameOf(row);
-    if (known === null || this.#parent[row] !== parent || known.length !== name.length) return false;
+    if (known === null || this.#parent[row] !== parent || known.length !== name.length)
+      return false;
     for (let i = 0; i < name.length; i++) if (known[i] !== name[i]) return false;
     return true;
   }

@@ -114,7 +114,9 @@ export function readRuntimeFile(
   }
   const parsed = v.safeParse(runtimeFile, json);
   if (!parsed.success) {
-    complain(`${file} is not a runtime file: ${v.getDotPath(parsed.issues[0]) ?? 'it'} is malformed.`);
+    complain(
+      `${file} is not a runtime file: ${v.getDotPath(parsed.issues[0]) ?? 'it'} is malformed.`,
+    );
     return null;
   }
   if (processStartTime(parsed.output.pid) === parsed.output.startTime) return parsed.output;

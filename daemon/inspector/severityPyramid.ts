@@ -74,7 +74,7 @@ export class SeverityPyramid {
     const base = new Uint8Array(Math.ceil(Math.max(rows, old.length * 1.25) / FAN) * FAN);
     base.set(old);
     this.#levels = [base];
-    for (let below = base; below.length > FAN; ) {
+    for (let below = base; below.length > FAN;) {
       const level = new Uint8Array(Math.ceil(below.length / FAN));
       for (let i = 0; i < level.length; i++) {
         level[i] = maximum(below, i * FAN, Math.min(below.length, (i + 1) * FAN));

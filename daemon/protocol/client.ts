@@ -119,17 +119,13 @@ export class InspectorClient {
 
   #notify(name: string, params: unknown): void {
     if (!isNotification(name)) return;
-    this.#deliver(name, params);
-  }
-
-  #deliver<N extends NotificationName>(name: N, params: unknown): void {
-    const listener = this.#listeners[name];
-    if (listener === undefined) return;
     const parsed = v.safeParse(NOTIFICATIONS[name], params);
     if (!parsed.success) {
       throw new InspectorError(`The daemon sent a malformed ${name} notification.`, 0);
     }
-    listener(parsed.output as NotificationOf<N>);
+    // The schema of this name is what made the value.
+    const listener = this.#listeners[name] as ((params: unknown) => void) | undefined;
+    listener?.(parsed.output);
   }
 }
 

@@ -52,7 +52,9 @@ export const entryRow = v.object({
   /** True for the rows that stand above the folded directories. */
   attention: v.boolean(),
   /** Open hazards that concern this entry, the worst first. */
-  hazards: v.array(v.object({ id: v.string(), name: v.string(), severity: v.picklist(SEVERITIES) })),
+  hazards: v.array(
+    v.object({ id: v.string(), name: v.string(), severity: v.picklist(SEVERITIES) }),
+  ),
   /** What the last probe said: ESTALE and the like, or null. */
   probeErrno: v.nullable(v.string()),
   /** Changes since the viewer's last window: true for a moment after insert or claim. */

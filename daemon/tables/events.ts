@@ -152,7 +152,9 @@ export function applyEvent(tables: InodeTables, event: TableEvent): void {
       return;
     case 'lookup':
       if (event.nodeid !== null && CLAIMED.has(event.hit) && !tables.count(event.nodeid)) {
-        throw new DriftError(`lookup ${event.seq} found node ${event.nodeid}, which is unknown here`);
+        throw new DriftError(
+          `lookup ${event.seq} found node ${event.nodeid}, which is unknown here`,
+        );
       }
       return;
     case 'insert':

@@ -22,12 +22,7 @@ import { VolumeTable } from './volumeTable';
 
 /** How a lookup was answered (hazards.md 3.0). */
 export type HitKind =
-  | 'handle_hit'
-  | 'fallback_hit'
-  | 'handleless_hit'
-  | 'fallback_rejected'
-  | 'miss'
-  | 'error';
+  'handle_hit' | 'fallback_hit' | 'handleless_hit' | 'fallback_rejected' | 'miss' | 'error';
 
 /** What the tables said when they were asked last. */
 export interface Asked {
@@ -148,8 +143,7 @@ export class InodeTables {
   claim(candidate: Candidate): Nodeid {
     const { rule, asked } = this;
     const hasHandle = candidate.handleLength !== NO_HANDLE;
-    const handleRow =
-      hasHandle && rule.byHandle !== 'never' ? this.#rowByHandle(candidate) : EMPTY;
+    const handleRow = hasHandle && rule.byHandle !== 'never' ? this.#rowByHandle(candidate) : EMPTY;
     const idsRow = this.#rowByIds(candidate);
     asked.byHandle = this.#nodeidOf(handleRow);
     asked.byIds = this.#nodeidOf(idsRow);
@@ -330,8 +324,7 @@ export class InodeTables {
   /** Bytes of the rows, the handles and the three indexes. */
   get byteLength(): number {
     const row = this.#nodeid.length * (8 + 8 + 5 * 4);
-    const indexes =
-      this.#byNodeid.byteLength + this.#byIds.byteLength + this.#byHandle.byteLength;
+    const indexes = this.#byNodeid.byteLength + this.#byIds.byteLength + this.#byHandle.byteLength;
     return row + indexes + this.#handles.byteLength + this.#vacant.length * 8;
   }
 
@@ -438,7 +431,8 @@ export class InodeTables {
 
   /** Every living entry, in row order. */
   *entries(): Generator<Entry> {
-    for (let row = 0; row < this.#rows; row++) if (this.nodeidAt(row) !== 0) yield this.entryAt(row);
+    for (let row = 0; row < this.#rows; row++)
+      if (this.nodeidAt(row) !== 0) yield this.entryAt(row);
   }
 
   /** Every pair of `inodes_by_ids` as (owner), in the owner's row order. */
@@ -591,11 +585,7 @@ export class InodeTables {
   }
 
   #slotByIdsOf(row: number): number {
-    return this.#slotOfIds(
-      this.#inoLow[row] ?? 0,
-      this.#inoHigh[row] ?? 0,
-      this.#volume[row] ?? 0,
-    );
+    return this.#slotOfIds(this.#inoLow[row] ?? 0, this.#inoHigh[row] ?? 0, this.#volume[row] ?? 0);
   }
 
   #rowByIds(candidate: Candidate): number {

@@ -117,7 +117,10 @@ function getCandidate(words: Int32Array, at: number): ReadCandidate {
   return {
     ids: {
       ino: (high << 32n) | low,
-      dev: { major: (words[at + C.devMajor] ?? 0) >>> 0, minor: (words[at + C.devMinor] ?? 0) >>> 0 },
+      dev: {
+        major: (words[at + C.devMajor] ?? 0) >>> 0,
+        minor: (words[at + C.devMinor] ?? 0) >>> 0,
+      },
       mntId,
     },
     handle:
@@ -416,16 +419,12 @@ function readLookup(
     ['inodes_by_ids', nodeOrNull(words, at + L.idsStolenFrom)],
     ['inodes_by_handle', nodeOrNull(words, at + L.handleStolenFrom)],
   ] as const satisfies readonly (readonly [TableName, Nodeid | null])[]) {
-    if (from !== null) sink.event({ type: 'key_stolen', seq: sink.nextSeq(), time, table, from, by: nodeid });
+    if (from !== null)
+      sink.event({ type: 'key_stolen', seq: sink.nextSeq(), time, table, from, by: nodeid });
   }
 }
 
-function readForget(
-  words: Int32Array,
-  at: number,
-  time: number,
-  sink: RecordSink,
-): void {
+function readForget(words: Int32Array, at: number, time: number, sink: RecordSink): void {
   const nodeid = getDouble(words, at + 2) as Nodeid;
   sink.event({
     type: 'forget',
@@ -443,7 +442,14 @@ function readForget(
     ['inodes_by_handle', nodeOrNull(words, at + 10)],
   ] as const) {
     if (victim !== null) {
-      sink.event({ type: 'key_lost', seq: sink.nextSeq(), time, table, nodeid: victim, with: nodeid });
+      sink.event({
+        type: 'key_lost',
+        seq: sink.nextSeq(),
+        time,
+        table,
+        nodeid: victim,
+        with: nodeid,
+      });
     }
   }
 }

@@ -1,0 +1,41 @@
+import { fileURLToPath } from 'node:url';
+import { defineConfig } from 'vitest/config';
+
+const at = (file: string) => fileURLToPath(new URL(file, import.meta.url));
+
+/** Suites that drive real components: one file at a time, so that they do not disturb each other. */
+function realSuite(name: string, seconds: number) {
+  return {
+    extends: true as const,
+    test: {
+      name,
+      include: [`test/${name}/**/*.test.ts`],
+      fileParallelism: false,
+      testTimeout: seconds * 1000,
+      hookTimeout: seconds * 1000,
+    },
+  };
+}
+
+export default defineConfig({
+  resolve: { alias: { '#ui': at('./webview/ui/toolkit.ts') } },
+  test: {
+    projects: [
+      {
+        extends: true,
+        test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 30_000 },
+      },
+      realSuite('filesystem', 120),
+      realSuite('scenarios', 120),
+      realSuite('webview', 60),
+      realSuite('package', 120),
+      realSuite('workbench', 180),
+    ],
+    coverage: {
+      provider: 'v8',
+      include: ['daemon/**/*.ts', 'extension/core/**/*.ts', 'webview/**/*.ts'],
+      reporter: ['text-summary', 'html'],
+      reportsDirectory: 'coverage',
+    },
+  },
+});
