@@ -24,7 +24,8 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   const obstacle = platformObstacle(context.extensionPath, process.platform, process.arch);
   if (obstacle !== undefined) log.warn(obstacle);
 
-  const files = new RuntimeFiles(runtimeDirectories(process.env), log);
+  const uid = process.getuid?.() ?? -1;
+  const files = new RuntimeFiles(runtimeDirectories(process.env, uid), log);
   await files.rescan();
   const daemons = new Daemons(files, `virtiofsd Inspector ${version} in VS Code`, log);
   const started = new StartedDaemons(daemons, process.env, log);
@@ -59,9 +60,10 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     }
   };
   daemons.changed.on(setContexts);
+  started.changed.on(setContexts);
   setContexts();
 
-  const roots = mountRoots(process.env, process.getuid?.() ?? -1, context.globalStorageUri.fsPath);
+  const roots = mountRoots(process.env, uid, context.globalStorageUri.fsPath);
   await cleanUpMountpoints(roots, log);
 }
 

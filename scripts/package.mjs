@@ -61,7 +61,8 @@ async function stage(staging) {
     });
   }
   for (const text of TEXTS) {
-    if (existsSync(path.join(root, text))) await cp(path.join(root, text), path.join(staging, text));
+    if (existsSync(path.join(root, text)))
+      await cp(path.join(root, text), path.join(staging, text));
   }
   const manifest = JSON.parse(await readFile(path.join(root, 'package.json'), 'utf8'));
   const kept = Object.fromEntries(
@@ -92,7 +93,9 @@ async function notices() {
 /** @param {string} name of a package under node_modules */
 async function noticeOf(name) {
   const folder = path.join(root, 'node_modules', name);
-  const { version, license } = JSON.parse(await readFile(path.join(folder, 'package.json'), 'utf8'));
+  const { version, license } = JSON.parse(
+    await readFile(path.join(folder, 'package.json'), 'utf8'),
+  );
   const file = (await readdir(folder)).find((entry) => /^licen[cs]e/i.test(entry));
   const text = file === undefined ? '' : await readFile(path.join(folder, file), 'utf8');
   return `${'='.repeat(80)}\n${name} ${version} (${license})\n${'-'.repeat(80)}\n${text.trim()}\n`;

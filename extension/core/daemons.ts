@@ -122,7 +122,11 @@ export class Daemons {
     this.changed.fire();
   }
 
-  /** Resolves with the daemon of this process once its runtime file is there. */
+  /**
+   * Resolves with the daemon of this process once its runtime file is there.
+   *
+   * @throws the signal's reason when it aborts first
+   */
   appearance(pid: number, signal: AbortSignal): Promise<Daemon> {
     return new Promise((resolve, reject) => {
       const look = (): void => {
@@ -134,11 +138,13 @@ export class Daemons {
         resolve(daemon);
       };
       const stop = this.changed.on(look);
-      signal.addEventListener('abort', () => {
+      const giveUp = (): void => {
         stop();
         reject(signal.reason as Error);
-      });
-      look();
+      };
+      signal.addEventListener('abort', giveUp, { once: true });
+      if (signal.aborted) giveUp();
+      else look();
     });
   }
 

@@ -4,8 +4,8 @@
  */
 
 import type { FSWatcher } from 'node:fs';
-import { watch } from 'node:fs';
-import { readdir, readFile } from 'node:fs/promises';
+import { existsSync, watch } from 'node:fs';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import * as v from 'valibot';
 import type { RuntimeFile } from '../../daemon/protocol/runtimeFile';
@@ -21,16 +21,16 @@ const ALIVE_CHECK_MS = 5_000;
 const FILE_NAME = /^[1-9][0-9]*\.json$/;
 
 /**
- * Where runtime files of interest can be: this user's, and root's, whose files belong to the
- * calling user when the daemon was started by sudo.
+ * Where runtime files of interest can be: this user's, with or without a login session, and root's
+ * (under sudo they are made for the calling user).
  */
-export function runtimeDirectories(environment: NodeJS.ProcessEnv): string[] {
+export function runtimeDirectories(environment: NodeJS.ProcessEnv, uid: number): string[] {
   const own = environment['XDG_RUNTIME_DIR'];
-  const directories = ['/run/virtiofsd-inspector'];
-  if (own !== undefined && path.isAbsolute(own)) {
-    directories.unshift(path.join(own, 'virtiofsd-inspector'));
-  }
-  return directories;
+  const base = own !== undefined && path.isAbsolute(own) ? own : undefined;
+  return [
+    base === undefined ? `/tmp/virtiofsd-inspector-${uid}` : path.join(base, 'virtiofsd-inspector'),
+    '/run/virtiofsd-inspector',
+  ];
 }
 
 export class RuntimeFiles {
@@ -99,6 +99,9 @@ export class RuntimeFiles {
   async #readFolder(directory: string): Promise<RuntimeFile[]> {
     let names: string[];
     try {
+      // In /tmp anybody could have made the folder, to have us talk to a daemon of theirs.
+      const { uid } = await stat(directory);
+      if (uid !== 0 && uid !== process.getuid?.()) return [];
       names = await readdir(directory);
     } catch {
       // No daemon ran here yet (ENOENT), or the folder is another user's (EACCES).
@@ -134,6 +137,7 @@ export class RuntimeFiles {
 class FolderWatch {
   #watcher: FSWatcher | undefined;
   #watched: string | undefined;
+  #rearming = false;
   #disposed = false;
 
   constructor(
@@ -159,12 +163,23 @@ class FolderWatch {
         });
         this.#watcher.on('error', () => this.#arm());
         this.#watched = folder;
+        // Made between the look and the watch: there will be no event for it.
+        if (awaited !== '' && existsSync(path.join(folder, awaited))) this.#rearmOnce();
         return;
       } catch {
         // Not there, or not readable: its parent tells when that changes.
         if (folder === path.dirname(folder)) return;
       }
     }
+  }
+
+  /** Not in a loop: a folder that exists but cannot be watched is given up after one more try. */
+  #rearmOnce(): void {
+    if (this.#rearming) return;
+    this.#rearming = true;
+    this.#arm();
+    this.#rearming = false;
+    this.changed();
   }
 
   #notice(event: string, name: string | null, awaited: string): void {

@@ -27,6 +27,8 @@ interface Started {
 }
 
 export class StartedDaemons {
+  /** Fires when one was started or has gone. */
+  readonly changed = new Signal<void>();
   /** Fires for a daemon that ended without being asked to. */
   readonly failed = new Signal<{ readonly sharedDir: string; readonly exit: Exit }>();
 
@@ -73,14 +75,17 @@ export class StartedDaemons {
     const key = localKey({ pid, startTime: startTime ?? '' });
     await noteMount(mountpoint, pid);
     const gone = process.exited.then(async () => {
-      this.#started.delete(key);
       await removeMountpoint(mountpoint, this.log);
+      this.#started.delete(key);
+      this.changed.fire();
     });
     // Known from now on, so that a window that closes meanwhile ends it as well.
     this.#started.set(key, { sharedDir, mountpoint, process, gone });
+    this.changed.fire();
     try {
       const daemon = await this.#readiness(process, cancel);
-      void process.exited.then((exit) => {
+      void gone.then(async () => {
+        const exit = await process.exited;
         if (!exit.expected) this.failed.fire({ sharedDir, exit });
       });
       return daemon;
