@@ -1,0 +1,277 @@
+/** Everything that is known about one entry, each value to be copied. */
+
+import { ui } from '#ui';
+import type { EventJson, HazardJson, LookupJson } from '../daemon/protocol/json';
+import type { EntryDetail } from '../daemon/protocol/rpc';
+import { el } from './dom';
+import { copyGlyph, severityGlyph } from './glyphs';
+import {
+  countText,
+  errnoText,
+  HITS,
+  idsShort,
+  keySentence,
+  KINDS,
+  modeText,
+  pathText,
+  SEVERITY_COST,
+  timeText,
+} from './words';
+
+export type DetailState =
+  | { readonly at: 'closed' }
+  | { readonly at: 'loading'; readonly nodeid: string }
+  | { readonly at: 'shown'; readonly detail: EntryDetail }
+  /** Forgotten meanwhile: the last that was known, or nothing. */
+  | { readonly at: 'gone'; readonly nodeid: string; readonly detail: EntryDetail | undefined };
+
+export interface DetailActions {
+  close(): void;
+  copy(text: string, what: string): void;
+  reveal(nodeid: string): void;
+}
+
+export interface DetailPanel {
+  readonly element: HTMLElement;
+  draw(state: DetailState): void;
+}
+
+export function detailPanel(actions: DetailActions): DetailPanel {
+  const heading = el('h2', { class: 'detail-title' });
+  const close = ui.button({
+    testId: 'detail-close',
+    text: 'Close',
+    label: 'Close the details',
+    appearance: 'secondary',
+    onPress: actions.close,
+  });
+  const body = el('div', { class: 'detail-body', attributes: { tabindex: '0', role: 'group', 'aria-label': 'Details' } });
+  const element = el(
+    'section',
+    { class: 'detail', data: { testid: 'detail' }, attributes: { 'aria-label': 'Details of an entry' } },
+    el('div', { class: 'detail-head' }, heading, close.element),
+    body,
+  );
+  element.addEventListener('click', (event) => {
+    const target = event.target instanceof Element ? event.target : undefined;
+    const copy = target?.closest<HTMLElement>('[data-copy]');
+    const owner = target?.closest<HTMLElement>('[data-reveal]');
+    if (copy?.dataset['copy'] !== undefined) {
+      actions.copy(copy.dataset['copy'], copy.dataset['what'] ?? 'value');
+    } else if (owner?.dataset['reveal'] !== undefined) {
+      actions.reveal(owner.dataset['reveal']);
+    }
+  });
+  let drawn = '';
+
+  return {
+    element,
+    draw(state) {
+      element.hidden = state.at === 'closed';
+      const content = JSON.stringify(state);
+      if (content === drawn) return;
+      drawn = content;
+      const scrolled = body.scrollTop;
+      switch (state.at) {
+        case 'closed':
+          body.replaceChildren();
+          return;
+        case 'loading':
+          heading.textContent = `node ${state.nodeid}`;
+          body.replaceChildren(el('p', { class: 'muted', text: 'Reading …' }));
+          return;
+        case 'gone':
+          heading.textContent = `node ${state.nodeid}`;
+          body.replaceChildren(
+            el('p', {
+              class: 'gone-note',
+              text: `Node ${state.nodeid} is not in the tables any more: it was forgotten.`,
+            }),
+            ...(state.detail === undefined ? [] : sections(state.detail)),
+          );
+          return;
+        case 'shown':
+          heading.textContent = `node ${state.detail.row.entry.nodeid}`;
+          heading.append(el('span', { class: 'detail-path', text: pathText(state.detail.row.entry) }));
+          body.replaceChildren(...sections(state.detail));
+          body.scrollTop = scrolled;
+          return;
+      }
+    },
+  };
+}
+
+function sections(detail: EntryDetail): HTMLElement[] {
+  const { row, hazards, history } = detail;
+  return [
+    ...(hazards.length === 0 ? [] : [section('Hazards', ...hazards.map(hazardCard))]),
+    section('Entry', values(entryValues(detail))),
+    section(
+      'Keys',
+      el(
+        'ul',
+        { class: 'keys' },
+        keyLine('inodes_by_ids', row.idsKey),
+        keyLine('inodes_by_handle', row.handleKey),
+      ),
+    ),
+    section(
+      'History',
+      history.length === 0
+        ? el('p', { class: 'muted', text: 'The daemon keeps no event of this entry any more.' })
+        : el('ol', { class: 'history' }, ...history.map(historyLine)),
+    ),
+  ];
+}
+
+function section(title: string, ...content: readonly HTMLElement[]): HTMLElement {
+  return el('section', { class: 'detail-section' }, el('h3', { text: title }), ...content);
+}
+
+interface Value {
+  readonly name: string;
+  readonly text: string;
+  /** What is copied, when it is not the text itself; undefined: nothing to copy. */
+  readonly copy?: string | undefined;
+  readonly mono?: boolean;
+}
+
+function entryValues({ row }: EntryDetail): Value[] {
+  const { entry } = row;
+  const { ids, handle } = entry;
+  const list: Value[] = [
+    { name: 'path', text: pathText(entry), copy: entry.path ?? undefined },
+    { name: 'node id', text: entry.nodeid, copy: entry.nodeid, mono: true },
+    { name: 'kind', text: KINDS[entry.kind].holds },
+    { name: 'inode number', text: ids.ino, copy: ids.ino, mono: true },
+    { name: 'device', text: ids.dev, copy: ids.dev, mono: true },
+    { name: 'mount id', text: ids.mntId, copy: ids.mntId, mono: true },
+  ];
+  if (handle !== null) {
+    list.push(
+      { name: 'handle', text: handle.bytes, copy: handle.bytes, mono: true },
+      { name: 'handle type', text: String(handle.type), mono: true },
+      { name: 'handle mount', text: handle.mntId, mono: true },
+    );
+  }
+  if (entry.generation !== null) {
+    list.push({ name: 'generation', text: entry.generation, copy: entry.generation, mono: true });
+  }
+  list.push(
+    { name: 'mode', text: modeText(entry.mode) },
+    { name: 'lookup count', text: countText(entry.lookups), copy: entry.lookups },
+  );
+  if (entry.fd !== null) list.push({ name: 'descriptor', text: String(entry.fd), mono: true });
+  if (row.probeErrno !== null) {
+    list.push({ name: 'last probe', text: `† ${errnoText(row.probeErrno)}` });
+  }
+  return list;
+}
+
+function values(list: readonly Value[]): HTMLElement {
+  return el(
+    'dl',
+    { class: 'values' },
+    ...list.flatMap(({ name, text, copy, mono }) => {
+      const value = el('dd', { data: { value: name } }, el('span', { class: mono ? 'mono' : '', text }));
+      if (copy !== undefined) value.append(copyButton(copy, name));
+      return [el('dt', { text: name }), value];
+    }),
+  );
+}
+
+function copyButton(copy: string, what: string): HTMLElement {
+  return el(
+    'button',
+    {
+      class: 'copy',
+      title: `Copy ${what}`,
+      data: { copy, what },
+      attributes: { type: 'button', 'aria-label': `Copy ${what}` },
+    },
+    copyGlyph(),
+  );
+}
+
+function keyLine(table: string, key: EntryDetail['row']['idsKey']): HTMLElement {
+  const line = el('li', { class: `key-state ${key.state}` }, el('span', { text: `${keySentence(table, key)}.` }));
+  const other = key.state === 'stolen' ? key.owner : key.state === 'lost' ? key.with : null;
+  if (key.state === 'stolen' && other !== null) line.append(revealButton(other));
+  return line;
+}
+
+function revealButton(nodeid: string): HTMLElement {
+  return el('button', {
+    class: 'reveal',
+    text: `Go to node ${nodeid}`,
+    data: { reveal: nodeid },
+    attributes: { type: 'button' },
+  });
+}
+
+function hazardCard(hazard: HazardJson): HTMLElement {
+  const evidence = Object.entries(hazard.evidence).map(([name, value]) => ({
+    name,
+    text: value === null ? 'unknown' : String(value),
+    mono: true,
+  }));
+  return el(
+    'article',
+    { class: `hazard-card ${hazard.severity}`, data: { hazard: hazard.id } },
+    el(
+      'div',
+      { class: 'hazard-title' },
+      severityGlyph(hazard.severity),
+      el('strong', { text: `${hazard.id} ${hazard.name}` }),
+    ),
+    el('div', {
+      class: 'muted',
+      text: `severity ${hazard.severity}: ${SEVERITY_COST[hazard.severity]}${hazard.state === 'closed' ? ' · closed' : ''}`,
+    }),
+    el('p', { class: 'advice', text: hazard.advice }),
+    ...(evidence.length === 0 ? [] : [values(evidence)]),
+    el(
+      'div',
+      { class: 'hazard-nodes' },
+      ...hazard.nodeids.map((nodeid) => revealButton(nodeid)),
+      el('span', { class: 'muted', text: `event ${hazard.seq}` }),
+    ),
+  );
+}
+
+function historyLine(event: EventJson): HTMLElement {
+  const line = el('li', { class: `event ${event.type}` }, el('time', { text: timeText(event.time), title: event.time }));
+  if (isLookup(event)) {
+    line.append(
+      el('span', { class: 'event-op', text: event.op }),
+      el('span', { class: `hit-chip ${event.hit}`, text: HITS[event.hit].name, title: HITS[event.hit].means }),
+      el('span', { class: 'event-words', text: lookupWords(event) }),
+    );
+  } else {
+    line.append(
+      el('span', { class: 'event-op', text: event.type.replaceAll('_', ' ') }),
+      el('span', { class: 'event-words', text: eventWords(event) }),
+    );
+  }
+  return line;
+}
+
+function isLookup(event: EventJson): event is LookupJson {
+  return event.type === 'lookup';
+}
+
+function lookupWords(event: LookupJson): string {
+  const ids = event.ids === null ? '' : `, ids ${idsShort(event.ids)}`;
+  const reply =
+    event.errno !== null ? errnoText(event.errno) : event.nodeid === null ? '' : `node ${event.nodeid}`;
+  return `“${event.name}” in node ${event.parent} → ${reply}${ids}`;
+}
+
+/** The fields of a small event, as the daemon names them. */
+function eventWords(event: Exclude<EventJson, LookupJson>): string {
+  const { seq: _seq, time: _time, type: _type, ...fields } = event;
+  return Object.entries(fields)
+    .filter(([, value]) => typeof value === 'string' || typeof value === 'number')
+    .map(([name, value]) => `${name} ${String(value)}`)
+    .join(', ');
+}

@@ -1,0 +1,190 @@
+/**
+ * The newest lookup in one sentence. Lookups come faster than they can be read: the band takes at
+ * most five a second, lets the last one fade, and keeps a pinned one.
+ */
+
+import { ui } from '#ui';
+import type { LookupJson } from '../daemon/protocol/json';
+import type { LookupRuleName } from '../daemon/tables/lookupRule';
+import { el, setAttribute, setText } from './dom';
+import type { Explanation } from './explain';
+import { explain } from './explain';
+import type { Lit } from './links';
+import type { EntryKindName } from './words';
+import { HITS, timeText } from './words';
+
+/** How long a lookup is shown before the next may take its place. */
+const SAMPLE_MS = 200;
+/** How long its path stays lit. */
+const FADE_MS = 8_000;
+
+export interface ShownLookup {
+  readonly lookup: LookupJson;
+  readonly explanation: Explanation;
+}
+
+export interface LookupBand {
+  readonly element: HTMLElement;
+  /** The newest lookup of a window; `kindOf` tells the kinds of the entries in it. */
+  offer(
+    lookup: LookupJson | null,
+    rule: LookupRuleName,
+    kindOf: (nodeid: string) => EntryKindName | undefined,
+  ): void;
+  togglePin(): void;
+  readonly lit: Lit;
+  /** What to write beside the refused edge, by node id. */
+  readonly refusals: ReadonlyMap<string, string>;
+  /** The entry that the lookup shown ended at, while it is lit. */
+  readonly answered: string | null;
+  draw(): void;
+}
+
+const NOTHING: ReadonlySet<string> = new Set();
+
+export function lookupBand(
+  dirty: () => void,
+  reveal: (nodeid: string) => void,
+): LookupBand {
+  let shown: ShownLookup | undefined;
+  let shownAt = -Infinity;
+  let next: (() => void) | undefined;
+  let sampling: ReturnType<typeof setTimeout> | undefined;
+  let fading: ReturnType<typeof setTimeout> | undefined;
+  let faded = false;
+  let pinned = false;
+
+  const hit = el('span', { class: 'hit-chip' });
+  const what = el('span', { class: 'what' });
+  const why = el('span', { class: 'why' });
+  const time = el('span', { class: 'band-time' });
+  const sentence = el('p', { class: 'sentence', data: { testid: 'sentence' } }, what, ' ', why);
+  const show = ui.button({
+    testId: 'show-answer',
+    text: 'Show',
+    label: 'Go to the entry that answered this lookup',
+    appearance: 'secondary',
+    onPress: () => {
+      const nodeid = shown?.lookup.nodeid;
+      if (nodeid !== undefined && nodeid !== null) reveal(nodeid);
+    },
+  });
+  const pin = ui.button({
+    testId: 'pin',
+    text: 'Pin',
+    label: 'Keep this lookup in view',
+    appearance: 'secondary',
+    onPress: () => band.togglePin(),
+  });
+  const element = el(
+    'section',
+    { class: 'band', attributes: { 'aria-label': 'The newest lookup' } },
+    hit,
+    sentence,
+    time,
+    show.element,
+    pin.element,
+  );
+
+  const take = (fresh: ShownLookup, known: boolean): void => {
+    shown = fresh;
+    shownAt = performance.now();
+    faded = !known;
+    clearTimeout(fading);
+    if (known) {
+      fading = setTimeout(() => {
+        faded = !pinned;
+        dirty();
+      }, FADE_MS);
+    }
+    dirty();
+  };
+
+  const band: LookupBand = {
+    element,
+    offer(lookup, rule, kindOf) {
+      if (lookup === null || pinned || lookup.seq === shown?.lookup.seq) return;
+      const first = shown === undefined;
+      next = () => take({ lookup, explanation: explain(lookup, rule, kindOf) }, !first);
+      const wait = shownAt + SAMPLE_MS - performance.now();
+      if (wait <= 0) {
+        const now = next;
+        next = undefined;
+        now();
+        return;
+      }
+      sampling ??= setTimeout(() => {
+        sampling = undefined;
+        const now = next;
+        next = undefined;
+        if (!pinned) now?.();
+      }, wait);
+    },
+    togglePin() {
+      if (shown === undefined) return;
+      pinned = !pinned;
+      faded = false;
+      clearTimeout(fading);
+      if (!pinned) {
+        fading = setTimeout(() => {
+          faded = true;
+          dirty();
+        }, FADE_MS);
+      }
+      dirty();
+    },
+    get lit() {
+      const places = (verdict: 'accepted' | 'refused'): ReadonlySet<string> =>
+        shown === undefined
+          ? NOTHING
+          : new Set(
+              shown.explanation.steps
+                .filter((step) => step.verdict === verdict && step.nodeid !== null)
+                .map(
+                  (step) =>
+                    `${step.nodeid}:${step.table === 'inodes_by_ids' ? 'ids' : 'handle'}`,
+                ),
+            );
+      return {
+        accepted: places('accepted'),
+        refused: places('refused'),
+        seq: shown?.lookup.seq ?? '',
+        faded,
+      };
+    },
+    get refusals() {
+      const steps = faded ? [] : (shown?.explanation.steps ?? []);
+      return new Map(
+        steps.flatMap((step) =>
+          step.verdict === 'refused' && step.nodeid !== null ? [[step.nodeid, step.label]] : [],
+        ),
+      );
+    },
+    get answered() {
+      return faded ? null : (shown?.lookup.nodeid ?? null);
+    },
+    draw() {
+      element.classList.toggle('empty', shown === undefined);
+      element.classList.toggle('faded', faded);
+      element.classList.toggle('pinned', pinned);
+      pin.setPressed(pinned);
+      pin.setText(pinned ? 'Unpin' : 'Pin', pinned ? 'Follow lookups again' : 'Keep this lookup in view');
+      if (shown === undefined) {
+        setText(what, 'No lookup yet.');
+        setText(why, 'The next one will be explained here, and the path that it took lights up below.');
+        return;
+      }
+      const { lookup, explanation } = shown;
+      setText(hit, HITS[lookup.hit].name);
+      hit.title = HITS[lookup.hit].means;
+      hit.className = `hit-chip ${lookup.hit}`;
+      setText(what, `${explanation.what}:`);
+      setText(why, explanation.why);
+      setText(time, timeText(lookup.time));
+      time.title = lookup.time;
+      setAttribute(element, 'data-seq', lookup.seq);
+      show.element.classList.toggle('gone', lookup.nodeid === null);
+    },
+  };
+  return band;
+}

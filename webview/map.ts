@@ -1,0 +1,559 @@
+/** The Key Map's page: puts the parts together, keeps what they share, draws once a frame. */
+
+import { InspectorError } from '../daemon/protocol/client';
+import type { MapRequest, MapRow, MapWindow, Status } from '../daemon/protocol/map';
+import { MAX_WINDOW_ROWS } from '../daemon/protocol/map';
+import { RPC_ERRORS } from '../daemon/protocol/rpc';
+import type { EntryDetail } from '../daemon/protocol/rpc';
+import type { Target } from '../daemon/protocol/json';
+import { isPlainPage, openChannel } from './channel';
+import type { DetailState } from './detail';
+import { detailPanel } from './detail';
+import { el } from './dom';
+import { frameScheduler } from './frame';
+import { Grid } from './grid';
+import { header } from './header';
+import { helpDialog } from './help';
+import { live } from './live';
+import { lookupBand } from './lookupBand';
+import { OverviewStrip } from './overview';
+import { screens } from './screens';
+import type { Phase } from './session';
+import { Session } from './session';
+import { splitter } from './splitter';
+import type { ViewState } from './viewState';
+import { readViewState } from './viewState';
+import { rowLine } from './words';
+
+const SEARCH_DELAY_MS = 120;
+const SAVE_DELAY_MS = 300;
+/** The details are read again at most this often while the tables change. */
+const DETAIL_MS = 500;
+const MOST_UNFOLDED = 200;
+const LEAST_PANEL = 160;
+
+const body = document.body;
+body.dataset['view'] = 'map';
+body.dataset['state'] = 'connecting';
+
+const channel = openChannel({
+  text: (frame) => session.receiveText(frame),
+  binary: (frame) => session.receiveBinary(frame),
+  state: (state, message) => session.connection(state, message),
+  reveal: (nodeid) => reveal(nodeid),
+});
+
+const reportError = (error: unknown): void =>
+  channel.report('error', error instanceof Error ? (error.stack ?? error.message) : String(error));
+document.addEventListener('securitypolicyviolation', (event) => {
+  channel.report(
+    'error',
+    `The content security policy refused ${event.blockedURI} (${event.violatedDirective}) at ${event.sourceFile}:${event.lineNumber}.`,
+  );
+});
+window.addEventListener('error', (event) => reportError(event.error ?? event.message));
+window.addEventListener('unhandledrejection', (event) => reportError(event.reason));
+
+// --- what the parts share -----------------------------------------------------------------------
+
+let view: ViewState = readViewState(channel.loadState());
+let phase: Phase = { at: 'connecting', message: 'Waiting for the daemon.' };
+let target: Target | undefined;
+let mapWindow: MapWindow | undefined;
+let status: Status | undefined;
+let paused = false;
+let pausedAt = 0n;
+let newestSeq = 0n;
+let detail: DetailState = { at: 'closed' };
+let detailReadAt = -Infinity;
+let detailTimer: ReturnType<typeof setTimeout> | undefined;
+/** The entry to scroll to, until the daemon has said where it stands. */
+let revealing: string | undefined;
+/** The next row with a hazard is beyond the window; look on when that is loaded. */
+let seekingHazard: 1 | -1 | undefined;
+let searchTimer: ReturnType<typeof setTimeout> | undefined;
+let saveTimer: ReturnType<typeof setTimeout> | undefined;
+
+const frames = frameScheduler(draw, reportError);
+const dirty = (): void => frames.request();
+
+const session = new Session((text) => channel.send(text), {
+  phase: phaseChanged,
+  window: windowArrived,
+  status: statusArrived,
+});
+
+// --- the parts ----------------------------------------------------------------------------------
+
+const notes = live();
+const help = helpDialog();
+const top = header({
+  search(query) {
+    clearTimeout(searchTimer);
+    searchTimer = setTimeout(() => search(query), SEARCH_DELAY_MS);
+  },
+  searched: () => grid.element.focus(),
+  pause: togglePause,
+  help: help.open,
+});
+const band = lookupBand(dirty, reveal);
+const grid = new Grid(view.top, {
+  moved() {
+    change({ top: grid.top });
+    if (grid.needsRows()) watch();
+  },
+  dirty,
+  open: select,
+  toggle,
+  reveal,
+});
+const overview = new OverviewStrip(view.zoom, {
+  cells: (from, to, cells) => session.overview(from, to, cells),
+  choose(row) {
+    session.nodeidOfRow(row).then((nodeid) => {
+      if (nodeid === null) notes.say(`There is no entry in row ${row} (any more).`);
+      else reveal(nodeid);
+    }, askedInVain);
+  },
+  zoomed: (zoom) => change({ zoom }),
+  dirty,
+  failed: askedInVain,
+});
+const screen = screens({ again: () => channel.ready(), clearSearch: () => search('') });
+const panel = detailPanel({
+  close: closeDetail,
+  copy,
+  reveal,
+});
+const border = splitter({
+  size: () => (isPanelBelow() ? view.panel.height : view.panel.width),
+  resize(size) {
+    const most = (isPanelBelow() ? innerHeight : innerWidth) - 2 * LEAST_PANEL;
+    const limited = Math.max(LEAST_PANEL, Math.min(size, most));
+    change({
+      panel: isPanelBelow()
+        ? { ...view.panel, height: limited }
+        : { ...view.panel, width: limited },
+    });
+    dirty();
+  },
+  isBelow: isPanelBelow,
+});
+const main = el(
+  'main',
+  { class: 'main' },
+  el('div', { class: 'map' }, el('div', { class: 'map-area' }, grid.element, screen.element), overview.element),
+  border,
+  panel.element,
+);
+
+document.documentElement.classList.toggle('plain', isPlainPage());
+document.getElementById('root')?.replaceChildren(
+  el('div', { class: 'page' }, top.element, band.element, screen.banner, main, notes.element),
+  help.element,
+);
+top.search.setValue(view.query);
+
+new MutationObserver(() => overview.repaint()).observe(body, {
+  attributes: true,
+  attributeFilter: ['class'],
+});
+matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
+  // The toolkit reads the colours again when the body's class changes.
+  body.classList.toggle('plain-scheme-changed');
+});
+document.addEventListener('visibilitychange', () => {
+  if (!document.hidden) overview.changed();
+});
+document.addEventListener('keydown', pressed);
+document.addEventListener('copy', (event) => {
+  const row = grid.cursorRow();
+  const inGrid = grid.element.contains(document.activeElement);
+  if (!inGrid || getSelection()?.type === 'Range' || row?.row !== 'entry') return;
+  event.clipboardData?.setData('text/plain', rowLine(row));
+  event.preventDefault();
+  notes.say(`Copied node ${row.entry.nodeid}.`);
+});
+
+dirty();
+channel.ready();
+
+// --- what arrives -------------------------------------------------------------------------------
+
+function phaseChanged(next: Phase): void {
+  phase = next;
+  if (next.at === 'open') {
+    target = next.target;
+    newestSeq = 0n;
+    // Versions of windows count from 1 again, and the tables may be others.
+    mapWindow = mapWindow === undefined ? undefined : { ...mapWindow, version: 0 };
+    watch();
+    overview.reset();
+    if (view.selected !== null) readDetail(view.selected);
+  }
+  dirty();
+}
+
+function windowArrived(next: MapWindow, asked: MapRequest | undefined): void {
+  if (mapWindow !== undefined && next.version <= mapWindow.version) return;
+  sawSeq(next.seq);
+  if (paused && asked === undefined) {
+    dirty();
+    return;
+  }
+  const changed = next.seq !== mapWindow?.seq;
+  mapWindow = next;
+  grid.setWindow(next);
+  if (!paused && target !== undefined) {
+    band.offer(next.lastLookup, target.lookupRule, kindOf);
+  }
+  if (changed) {
+    overview.changed();
+    refreshDetail();
+  }
+  if (asked !== undefined) {
+    if (asked.reveal !== undefined && asked.reveal === revealing) finishReveal(asked.reveal, next);
+    finishHazardSearch();
+  }
+  if (grid.needsRows() && revealing === undefined) watch();
+  dirty();
+}
+
+function statusArrived(next: Status): void {
+  status = next;
+  sawSeq(next.seq);
+  notes.status(next);
+  if (!paused) overview.changed();
+  dirty();
+}
+
+function sawSeq(seq: string): void {
+  const value = BigInt(seq);
+  if (value > newestSeq) newestSeq = value;
+}
+
+function kindOf(nodeid: string): 'file' | 'handle' | 'invalid' | undefined {
+  const row = grid.rowOf(nodeid);
+  return row?.row === 'entry' ? row.entry.kind : undefined;
+}
+
+// --- what is asked ------------------------------------------------------------------------------
+
+function watch(): void {
+  session.watch({
+    ...grid.wanted(MAX_WINDOW_ROWS),
+    query: view.query,
+    unfolded: view.unfolded,
+    ...(revealing === undefined ? {} : { reveal: revealing }),
+  });
+}
+
+function search(query: string): void {
+  clearTimeout(searchTimer);
+  top.search.setValue(query);
+  if (query.slice(0, 300) === view.query) return;
+  change({ query: query.slice(0, 300), top: 0 });
+  grid.reset();
+  watch();
+  dirty();
+}
+
+function toggle(directory: string): void {
+  setUnfolded(directory, !view.unfolded.includes(directory));
+  watch();
+}
+
+function setUnfolded(directory: string, unfold: boolean): void {
+  const others = view.unfolded.filter((nodeid) => nodeid !== directory);
+  change({ unfolded: unfold ? [...others, directory].slice(-MOST_UNFOLDED) : others });
+}
+
+/** Brings an entry into sight and shows its details. */
+function reveal(nodeid: string): void {
+  if (view.query !== '') {
+    change({ query: '' });
+    top.search.setValue('');
+  }
+  revealing = nodeid;
+  select(nodeid);
+  watch();
+}
+
+function finishReveal(nodeid: string, window: MapWindow): void {
+  revealing = undefined;
+  if (window.revealed === null) {
+    notes.say(`Node ${nodeid} is not in the tables (any more).`);
+    return;
+  }
+  // The daemon unfolded the entry's directory; the requests that follow have to say so too.
+  const at = window.revealed - window.offset;
+  const directories = window.rows.filter(
+    (row, index) => index < at && row.row === 'directory' && row.unfolded,
+  );
+  const above = directories.at(-1);
+  const row = window.rows[at];
+  if (above?.row === 'directory') {
+    if (!view.unfolded.includes(above.nodeid)) setUnfolded(above.nodeid, true);
+  } else if (row?.row === 'entry' && !row.attention) unfoldParentOf(nodeid);
+  grid.moveTo(window.revealed);
+}
+
+/** Where the directory's own row is out of the window, the entry's last lookup names it. */
+function unfoldParentOf(nodeid: string): void {
+  session.entry(nodeid).then(({ history }) => {
+    for (const event of history) {
+      if (event.type !== 'lookup' || !('parent' in event) || event.nodeid !== nodeid) continue;
+      const parent = String(event.parent);
+      if (!view.unfolded.includes(parent)) setUnfolded(parent, true);
+      return;
+    }
+  }, askedInVain);
+}
+
+// --- details ------------------------------------------------------------------------------------
+
+function select(nodeid: string): void {
+  change({ selected: nodeid });
+  channel.selected(nodeid);
+  readDetail(nodeid);
+  dirty();
+}
+
+function closeDetail(): void {
+  change({ selected: null });
+  channel.selected(null);
+  detail = { at: 'closed' };
+  grid.element.focus();
+  dirty();
+}
+
+function readDetail(nodeid: string): void {
+  const before = detail.at === 'shown' && detail.detail.row.entry.nodeid === nodeid ? detail : undefined;
+  if (before === undefined) detail = { at: 'loading', nodeid };
+  if (!session.isOpen) return;
+  detailReadAt = performance.now();
+  const settle = (next: DetailState): void => {
+    if (view.selected !== nodeid) return;
+    detail = next;
+    dirty();
+  };
+  session.entry(nodeid).then(
+    (read: EntryDetail) => settle({ at: 'shown', detail: read }),
+    (error: unknown) => {
+      if (error instanceof InspectorError && error.code === RPC_ERRORS.unknownEntry) {
+        settle({ at: 'gone', nodeid, detail: before?.detail });
+      } else askedInVain(error);
+    },
+  );
+}
+
+function refreshDetail(): void {
+  const nodeid = view.selected;
+  if (nodeid === null || detail.at !== 'shown' || paused) return;
+  const wait = detailReadAt + DETAIL_MS - performance.now();
+  if (wait <= 0) readDetail(nodeid);
+  else {
+    detailTimer ??= setTimeout(() => {
+      detailTimer = undefined;
+      refreshDetail();
+    }, wait);
+  }
+}
+
+/** A question without an answer; when the connection ended, the page says so anyway. */
+function askedInVain(error: unknown): void {
+  if (error instanceof InspectorError && error.code === 0) return;
+  notes.say(error instanceof Error ? error.message : String(error));
+  reportError(error);
+}
+
+// --- commands -----------------------------------------------------------------------------------
+
+function togglePause(): void {
+  paused = !paused;
+  pausedAt = newestSeq;
+  if (!paused) {
+    watch();
+    overview.changed();
+  }
+  notes.say(
+    paused
+      ? 'This view is paused. The daemon goes on.'
+      : 'This view follows the daemon again.',
+  );
+  dirty();
+}
+
+function copy(text: string, what: string): void {
+  navigator.clipboard.writeText(text).then(
+    () => notes.say(`Copied ${what}.`),
+    (error: unknown) => {
+      notes.say(`The browser did not let the page copy ${what}. Select it and copy it by hand.`);
+      reportError(error);
+    },
+  );
+}
+
+function copyRow(): void {
+  const row = grid.cursorRow();
+  if (row?.row === 'entry') copy(rowLine(row), `node ${row.entry.nodeid}`);
+}
+
+/** Goes to the next (1) or previous (-1) row with a hazard. */
+function seekHazard(direction: 1 | -1): void {
+  const window = mapWindow;
+  if (window === undefined) return;
+  const { attention, offset, rows, total } = window;
+  // Without a query, hazards stand in the attention part, above everything else.
+  const last = view.query === '' ? attention - 1 : total - 1;
+  const hasHazard = (row: MapRow | undefined): boolean =>
+    row?.row === 'entry' && row.hazards.length > 0;
+  let index = direction === 1 ? grid.cursor + 1 : Math.min(grid.cursor - 1, last);
+  for (; index >= 0 && index <= last; index += direction) {
+    if (index < offset || index >= offset + rows.length) {
+      seekingHazard = direction;
+      grid.moveTo(index - direction);
+      grid.moveBy(direction);
+      watch();
+      return;
+    }
+    if (hasHazard(rows[index - offset])) {
+      grid.moveTo(index);
+      return;
+    }
+  }
+  notes.say(direction === 1 ? 'No further row with a hazard.' : 'No earlier row with a hazard.');
+}
+
+function finishHazardSearch(): void {
+  const direction = seekingHazard;
+  if (direction === undefined) return;
+  seekingHazard = undefined;
+  const row = grid.cursorRow();
+  if (row?.row === 'entry' && row.hazards.length > 0) return;
+  seekHazard(direction);
+}
+
+function pressed(event: KeyboardEvent): void {
+  if (event.ctrlKey || event.metaKey || event.altKey || help.element.open) return;
+  // Keys belong to the field or button that has the focus.
+  const focus = event.composedPath()[0];
+  if (focus instanceof HTMLInputElement) return;
+  const inGrid = focus === grid.element;
+  const handled = (inGrid && gridKey(event.key)) || pageKey(event.key);
+  if (handled) event.preventDefault();
+}
+
+function gridKey(key: string): boolean {
+  const row = grid.cursorRow();
+  switch (key) {
+    case 'ArrowDown':
+      grid.moveBy(1);
+      return true;
+    case 'ArrowUp':
+      grid.moveBy(-1);
+      return true;
+    case 'PageDown':
+      grid.moveBy(grid.pageRows);
+      return true;
+    case 'PageUp':
+      grid.moveBy(-grid.pageRows);
+      return true;
+    case 'Home':
+      grid.moveTo(0);
+      return true;
+    case 'End':
+      grid.moveTo(Infinity);
+      return true;
+    case 'Enter':
+      if (row?.row === 'entry') select(row.entry.nodeid);
+      else if (row !== undefined) toggle(row.nodeid);
+      return true;
+    case 'ArrowRight':
+      if (row?.row === 'directory' && !row.unfolded) toggle(row.nodeid);
+      return true;
+    case 'ArrowLeft':
+      if (row?.row === 'directory' && row.unfolded) toggle(row.nodeid);
+      return true;
+    default:
+      return false;
+  }
+}
+
+function pageKey(key: string): boolean {
+  switch (key) {
+    case 'h':
+      seekHazard(1);
+      return true;
+    case 'H':
+      seekHazard(-1);
+      return true;
+    case 'c':
+      copyRow();
+      return true;
+    case '/':
+      top.search.focus();
+      return true;
+    case 'p':
+      togglePause();
+      return true;
+    case 'l':
+      band.togglePin();
+      return true;
+    case '?':
+      help.open();
+      return true;
+    case 'Escape':
+      if (view.selected !== null) closeDetail();
+      else if (view.query !== '') search('');
+      return true;
+    default:
+      return false;
+  }
+}
+
+// --- drawing ------------------------------------------------------------------------------------
+
+function draw(): void {
+  top.draw({ phase, target, status, paused, behind: paused ? newestSeq - pausedAt : 0n });
+  band.draw();
+  screen.draw(phase, mapWindow, target, view.query);
+  main.classList.toggle('ended', phase.at !== 'open');
+  main.classList.toggle('with-detail', detail.at !== 'closed');
+  band.element.hidden = mapWindow === undefined;
+  panel.element.style.setProperty('--panel-width', `${view.panel.width}px`);
+  panel.element.style.setProperty('--panel-height', `${view.panel.height}px`);
+  border.hidden = detail.at === 'closed';
+  panel.draw(detail);
+  grid.draw({
+    window: mapWindow,
+    selected: view.selected,
+    lit: band.lit,
+    refusals: band.refusals,
+    answered: band.answered,
+  });
+  overview.draw();
+
+  // For tests: what is on the screen, and since when.
+  body.dataset['state'] = phase.at;
+  if (phase.at !== 'connecting') body.dataset['ready'] = '1';
+  if (mapWindow !== undefined) {
+    body.dataset['seq'] = mapWindow.seq;
+    body.dataset['total'] = String(mapWindow.total);
+    body.dataset['offset'] = String(mapWindow.offset);
+  }
+  body.dataset['paused'] = paused ? '1' : '0';
+  body.dataset['drawnAt'] = String(performance.timeOrigin + performance.now());
+}
+
+function change(part: Partial<ViewState>): void {
+  view = { ...view, ...part };
+  saveTimer ??= setTimeout(() => {
+    saveTimer = undefined;
+    channel.saveState(view);
+  }, SAVE_DELAY_MS);
+}
+
+function isPanelBelow(): boolean {
+  return matchMedia('(max-width: 900px)').matches;
+}

@@ -1,0 +1,58 @@
+/** The widgets of @vscode/webview-ui-toolkit 1.4.0. */
+
+import {
+  Button,
+  TextField,
+  provideVSCodeDesignSystem,
+  vsCodeButton,
+  vsCodeTextField,
+} from '@vscode/webview-ui-toolkit';
+import type { Ui } from './contract';
+
+provideVSCodeDesignSystem().register(vsCodeButton(), vsCodeTextField());
+
+export const ui: Ui = {
+  button(options) {
+    const element = document.createElement('vscode-button');
+    if (!(element instanceof Button)) throw new Error('The toolkit did not register its button.');
+    element.appearance = options.appearance;
+    element.dataset['testid'] = options.testId;
+    element.addEventListener('click', options.onPress);
+    const setText = (text: string, label: string): void => {
+      element.textContent = text;
+      element.ariaLabel = label;
+      element.title = label;
+    };
+    setText(options.text, options.label);
+    return {
+      element,
+      setText,
+      setPressed(pressed) {
+        element.ariaPressed = String(pressed);
+        element.classList.toggle('pressed', pressed);
+      },
+    };
+  },
+
+  textField(options) {
+    const element = document.createElement('vscode-text-field');
+    if (!(element instanceof TextField)) {
+      throw new Error('The toolkit did not register its text field.');
+    }
+    element.ariaLabel = options.label;
+    element.placeholder = options.placeholder;
+    element.dataset['testid'] = options.testId;
+    element.addEventListener('input', () => options.onInput(element.value));
+    return {
+      element,
+      value: () => element.value,
+      setValue(value) {
+        element.value = value;
+      },
+      focus() {
+        element.control.focus();
+        element.control.select();
+      },
+    };
+  },
+};
