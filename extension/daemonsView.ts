@@ -41,14 +41,12 @@ export function createDaemonsView(
     const [row] = selection;
     if (row !== undefined) daemons.choose(row.key);
   });
-  return {
-    dispose() {
-      clearTimeout(timer);
-      for (const stop of stops) stop();
-      view.dispose();
-      changed.dispose();
-    },
-  };
+  return new vscode.Disposable(() => {
+    clearTimeout(timer);
+    for (const stop of stops) stop();
+    view.dispose();
+    changed.dispose();
+  });
 }
 
 function childrenOf(daemons: Daemons, row: DaemonRow | undefined): DaemonRow[] {

@@ -55,13 +55,11 @@ export function createHazardsView(daemons: Daemons): vscode.Disposable {
   };
   const stops = [daemons.changed.on(refresh), daemons.updated.on(refresh)];
   refresh();
-  return {
-    dispose() {
-      for (const stop of stops) stop();
-      view.dispose();
-      changed.dispose();
-    },
-  };
+  return new vscode.Disposable(() => {
+    for (const stop of stops) stop();
+    view.dispose();
+    changed.dispose();
+  });
 }
 
 /** Empty: no message; a tree without rows and message shows its welcome instead. */

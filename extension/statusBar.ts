@@ -42,10 +42,8 @@ export function createStatusBar(daemons: Daemons): vscode.Disposable {
   };
   const stops = [daemons.changed.on(refresh), daemons.updated.on(refresh)];
   refresh();
-  return {
-    dispose() {
-      for (const stop of stops) stop();
-      item.dispose();
-    },
-  };
+  return new vscode.Disposable(() => {
+    for (const stop of stops) stop();
+    item.dispose();
+  });
 }

@@ -108,18 +108,19 @@ export class DaemonLink {
 
   #takeStatus(status: Status): void {
     if (this.#state.state !== 'open') return;
-    const stale = status.seq !== this.#state.status.seq;
     this.#set({ ...this.#state, status });
-    // A hazard can close while another opens: equal counts do not mean the same hazards.
-    if (stale) this.#hazardTimer ??= setTimeout(() => void this.#readHazards(), HAZARD_READING_MS);
+    // Even with equal counts: a hazard can close while another opens.
+    this.#hazardTimer ??= setTimeout(() => void this.#readHazards(), HAZARD_READING_MS);
   }
 
   async #readHazards(): Promise<void> {
-    if (this.#state.state !== 'open') return;
+    const before = this.state;
+    if (before.state !== 'open') return;
     try {
-      const hazards = await readHazards(this.#state.client);
-      if (this.#state.state === 'open' && !sameHazards(hazards, this.#state.hazards)) {
-        this.#set({ ...this.#state, hazards });
+      const hazards = await readHazards(before.client);
+      const now = this.state;
+      if (now.state === 'open' && !sameHazards(hazards, now.hazards)) {
+        this.#set({ ...now, hazards });
       }
     } catch (error) {
       this.log.warn(`The hazards of ${this.address.url} cannot be read: ${messageOf(error)}`);

@@ -17,11 +17,13 @@ const LEVELS: Readonly<Record<string, LogLevel>> = {
  * @returns the level, undefined for an empty line
  */
 export function logDaemonLine(log: Log, pid: number, line: string): LogLevel | undefined {
-  const text = line.trimEnd();
+  // The token opens the daemon's tables to whoever reads the log.
+  const text = line.trimEnd().replaceAll(/([?&#]token=)[^\s&]+/g, '$1…');
   if (text === '') return undefined;
-  const word = /^\W{0,2}([a-z]+)\W{1,2}\s/i.exec(text)?.[1]?.toLowerCase() ?? '';
-  const level =
-    LEVELS[word] ?? (text.startsWith('virtiofsd-inspector: ') ? 'error' : ('info' as const));
-  log[level](`[${pid}] ${text}`);
+  const [prefix = '', word = ''] = /^\W{0,2}([a-z]+)\W{1,2}\s+/i.exec(text) ?? [];
+  const named = LEVELS[word.toLowerCase()];
+  const level = named ?? (text.startsWith('virtiofsd-inspector: ') ? 'error' : 'info');
+  // The channel shows the level by itself.
+  log[level](`[${pid}] ${named === undefined ? text : text.slice(prefix.length)}`);
   return level;
 }

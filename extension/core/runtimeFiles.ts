@@ -41,7 +41,7 @@ export class RuntimeFiles {
   readonly #watchers: FolderWatch[];
   readonly #timer: NodeJS.Timeout;
   #scan: Promise<void> | undefined;
-  #scanAgain = false;
+  #asked = false;
   #disposed = false;
   readonly #refused = new Set<string>();
 
@@ -50,7 +50,7 @@ export class RuntimeFiles {
     private readonly log: Log,
   ) {
     this.#watchers = directories.map(
-      (directory) => new FolderWatch(directory, () => this.rescan()),
+      (directory) => new FolderWatch(directory, () => void this.rescan()),
     );
     this.#timer = setInterval(() => {
       if (this.#files.length > 0) void this.rescan();
@@ -64,18 +64,8 @@ export class RuntimeFiles {
 
   /** Reads the directories; calls during a reading share one more reading after it. */
   rescan(): Promise<void> {
-    if (this.#scan !== undefined) {
-      this.#scanAgain = true;
-      return this.#scan;
-    }
-    const run = async (): Promise<void> => {
-      do {
-        this.#scanAgain = false;
-        await this.#read();
-      } while (this.#scanAgain && !this.#disposed);
-      this.#scan = undefined;
-    };
-    this.#scan = run();
+    this.#asked = true;
+    this.#scan ??= this.#readWhileAsked();
     return this.#scan;
   }
 
@@ -83,6 +73,14 @@ export class RuntimeFiles {
     this.#disposed = true;
     clearInterval(this.#timer);
     for (const watcher of this.#watchers) watcher.dispose();
+  }
+
+  async #readWhileAsked(): Promise<void> {
+    while (this.#asked && !this.#disposed) {
+      this.#asked = false;
+      await this.#read();
+    }
+    this.#scan = undefined;
   }
 
   async #read(): Promise<void> {

@@ -40,7 +40,8 @@ afterEach(async () => {
 
 const call = (method: string, params: unknown, id = 1): string =>
   JSON.stringify({ jsonrpc: '2.0', id, method, params });
-const HELLO = call('hello', { protocol: { min: 1, max: 1 }, client: 'page' });
+const GREETING = { protocol: { min: 1, max: 1 }, client: 'page' };
+const HELLO = call('hello', GREETING);
 
 async function ready(): Promise<void> {
   const open = once(page, 'open');
@@ -53,7 +54,7 @@ test('frames travel unchanged in both directions', async () => {
   const answered = once(page, 'text');
   session.receive({ k: 'text', text: HELLO });
   await answered;
-  expect(peer.asked).toEqual([{ method: 'hello', params: JSON.parse(HELLO).params }]);
+  expect(peer.asked).toEqual([{ method: 'hello', params: GREETING }]);
   expect(JSON.parse((posted.at(-1) as { text: string }).text)).toMatchObject({ id: 1 });
   const binary = once(page, 'binary');
   peer.sendBinary(new Uint8Array([1, 2, 3]));

@@ -206,6 +206,11 @@ test.each([
   expect(logDaemonLine(log, 1, line)).toBe(level);
 });
 
+test('tokens do not get into the log', () => {
+  logDaemonLine(log, 1, 'info: The Key Map is at http://127.0.0.1:7/?token=abc now');
+  expect(log.lines.at(-1)).toBe('info: [1] The Key Map is at http://127.0.0.1:7/?token=… now');
+});
+
 test('a platform without the daemon is named', async () => {
   await mkdir(path.join(folder, 'prebuilds', 'linux-x64'), { recursive: true });
   expect(platformObstacle(folder, 'linux', 'x64')).toBeUndefined();
