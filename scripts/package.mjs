@@ -29,8 +29,9 @@ const MANIFEST_KEYS = [
   ...['extensionKind', 'activationEvents', 'capabilities', 'contributes'],
 ];
 
-/** Packs what is built. @returns the path of the VSIX */
-export async function packExtension() {
+/** Builds everything and packs it. @returns the path of the VSIX */
+export async function packageExtension() {
+  await buildAll();
   const staging = await mkdtemp(path.join(tmpdir(), 'vsix-'));
   try {
     await stage(staging);
@@ -102,6 +103,5 @@ async function noticeOf(name) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  await buildAll();
-  console.log(await packExtension());
+  console.log(await packageExtension());
 }

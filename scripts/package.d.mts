@@ -1,0 +1,2 @@
+/** Builds everything and packs it. @returns the path of the VSIX */
+export function packageExtension(): Promise<string>;

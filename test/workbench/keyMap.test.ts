@@ -1,0 +1,270 @@
+/**
+ * The extension as a user meets it: the packed VSIX in a real VS Code, a real daemon, a real mount,
+ * and an ext4 of its own as the share, because there inode numbers are reused at once.
+ */
+
+import { execFile, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { accessSync, constants, existsSync, watch } from 'node:fs';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import type { Frame, Locator } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, onTestFailed, test } from 'vitest';
+import { packageExtension } from '../../scripts/package.mjs';
+import { startWorkbench } from './workbench';
+import type { Workbench } from './workbench';
+
+const run = promisify(execFile);
+const root = fileURLToPath(new URL('../../', import.meta.url));
+
+/** As root, daemons leave their runtime files here; so do those of other tests. */
+const RUNTIME = '/run/virtiofsd-inspector';
+
+const obstacle = obstacleToMounting();
+if (obstacle !== undefined) console.warn(`Skipped, the workbench scenario: ${obstacle}`);
+
+function obstacleToMounting(): string | undefined {
+  if (process.getuid?.() !== 0) return 'it mounts an ext4 image, which takes root.';
+  try {
+    accessSync('/dev/fuse', constants.R_OK | constants.W_OK);
+  } catch {
+    return '/dev/fuse is missing; modprobe fuse, or give the container the device.';
+  }
+  return undefined;
+}
+
+describe.skipIf(obstacle !== undefined)(
+  'the extension in a workbench',
+  { timeout: 180_000 },
+  () => {
+    let folder: string;
+    let workspace: string;
+    let share: string;
+    let workbench: Workbench;
+    let outside: ChildProcess | undefined;
+
+    beforeAll(async () => {
+      const vsix = await packageExtension();
+      folder = await mkdtemp(path.join(tmpdir(), 'key-map-'));
+      workspace = path.join(folder, 'workspace');
+      // A name of its own, to be told from the shares of other tests.
+      share = path.join(workspace, `share${process.pid}`);
+      await mkdir(share, { recursive: true });
+      const image = path.join(folder, 'ext4.img');
+      await run('truncate', ['-s', '64M', image]);
+      await run('mkfs.ext4', ['-q', image]);
+      await run('mount', ['-o', 'loop', image, share]);
+      workbench = await startWorkbench({
+        folder: workspace,
+        vsix: [vsix],
+        settings: {
+          'virtiofsdInspector.inodeFileHandles': 'mandatory',
+          // The kernel keeps asking nothing for long: what is deleted outside stays counted.
+          'virtiofsdInspector.cache': 'always',
+        },
+      });
+    }, 400_000);
+
+    afterAll(async () => {
+      outside?.kill('SIGTERM');
+      if (outside !== undefined && outside.exitCode === null) await once(outside, 'exit');
+      await workbench.stop();
+      await run('umount', [share]).catch(() => run('umount', ['-l', share]));
+      await rm(folder, { recursive: true, force: true });
+    }, 60_000);
+
+    const name = (): string => path.basename(share);
+
+    /** A row of one of our two views, by the beginning of its label. */
+    function treeRow(view: 'Daemons' | 'Hazards', text: string): Locator {
+      return workbench.page
+        .locator('.pane', { has: workbench.page.locator(`.pane-header[aria-label*="${view}"]`) })
+        .locator('.monaco-list-row')
+        .filter({ hasText: text });
+    }
+
+    async function showView(): Promise<void> {
+      const tab = workbench.page
+        .locator('.activitybar')
+        .getByRole('tab', { name: 'virtiofsd Inspector' });
+      if ((await tab.getAttribute('aria-selected')) !== 'true') await tab.click();
+      await workbench.page.locator('.pane-header[aria-label*="Daemons"]').waitFor();
+    }
+
+    async function startFromExplorer(): Promise<void> {
+      const { page } = workbench;
+      await page
+        .locator('.activitybar')
+        .getByRole('tab', { name: /^Explorer/ })
+        .click();
+      await page
+        .locator('.explorer-folders-view .monaco-list-row', { hasText: name() })
+        .click({ button: 'right' });
+      await page.getByRole('menuitem', { name: 'Start Daemon on Folder…' }).click();
+    }
+
+    /** The Key Map's document once it is connected to a daemon. */
+    async function connectedMap(): Promise<Frame> {
+      const map = await workbench.frameOf('map');
+      await map.locator('body[data-ready="1"][data-state="open"]').waitFor();
+      return map;
+    }
+
+    test('a daemon is started from the explorer, and its map opens', async () => {
+      onTestFailed(report);
+      await showView();
+      await startFromExplorer();
+      const map = await connectedMap();
+      await expect.poll(() => map.locator('body').innerText()).toContain(share);
+      await showView();
+      await treeRow('Daemons', name()).first().waitFor();
+      await treeRow('Daemons', 'mandatory').first().waitFor();
+    });
+
+    test('names that are used in the mount appear in the map', async () => {
+      onTestFailed(report);
+      const mount = await mountOf(share);
+      await mkdir(path.join(mount, 'src'));
+      await writeFile(path.join(mount, 'src/main.c'), 'int main(void) { return 0; }\n');
+      expect(await readFile(path.join(share, 'src/main.c'), 'utf8')).toContain('main');
+      const map = await connectedMap();
+      await map.getByText('src').first().waitFor();
+      await expect
+        .poll(() => workbench.page.locator('.statusbar').innerText())
+        .toMatch(/mandatory · 3 entries/);
+    });
+
+    test('a reused inode number is drawn, listed, and reached from the list', async () => {
+      onTestFailed(report);
+      await reuseNumber(share, await mountOf(share), 'report');
+      const map = await connectedMap();
+      await map.getByText(/H1/).first().waitFor();
+      await workbench.screenshot('keymap-dark-map');
+
+      await treeRow('Hazards', 'Information').first().click();
+      await treeRow('Hazards', 'H1 INODE-NUMBER REUSE').first().waitFor();
+      await treeRow('Hazards', 'H1 INODE-NUMBER REUSE').first().click();
+      await treeRow('Hazards', 'nodes ').first().click();
+      await map.locator('[aria-selected="true"]', { hasText: 'report' }).first().waitFor();
+      await workbench.screenshot('keymap-dark-hazard');
+    });
+
+    test('stopped, it disappears from the tree, its mount is gone, and the map says so', async () => {
+      onTestFailed(report);
+      const mount = await mountOf(share);
+      await workbench.command('virtiofsd Inspector: Stop Daemon');
+      await treeRow('Daemons', name()).first().waitFor({ state: 'detached' });
+      await gone(mount);
+      const map = await workbench.frameOf('map');
+      await map.locator('body[data-state="ended"]').waitFor();
+      expect(await map.locator('body').innerText()).toContain('has ended');
+      await workbench.screenshot('keymap-dark-ended');
+    });
+
+    test('a daemon from elsewhere shows up by itself, and its map outlives reloads', async () => {
+      onTestFailed(report);
+      const mount = path.join(folder, 'mount');
+      await mkdir(mount);
+      outside = spawn(
+        process.execPath,
+        [
+          path.join(root, 'dist/daemon/cli.js'),
+          'serve',
+          '--shared-dir',
+          share,
+          '--mount',
+          mount,
+          '--inode-file-handles=mandatory',
+          '--cache',
+          'always',
+          '--inspect',
+        ],
+        { stdio: 'ignore' },
+      );
+      await treeRow('Daemons', name()).first().waitFor();
+      await treeRow('Daemons', name()).first().hover();
+      await treeRow('Daemons', name())
+        .first()
+        .getByRole('button', { name: 'Open Key Map' })
+        .click();
+      await connectedMap();
+      await reuseNumber(share, mount, 'notes');
+      for (const [theme, shot] of [
+        ['Default Light Modern', 'keymap-light'],
+        ['Default High Contrast', 'keymap-high-contrast'],
+      ] as const) {
+        await workbench.setTheme(theme);
+        const map = await connectedMap();
+        await map.getByText(/H1/).first().waitFor();
+        await showView();
+        await treeRow('Hazards', 'Information').first().waitFor();
+        await workbench.screenshot(shot);
+      }
+      outside.kill('SIGTERM');
+      await once(outside, 'exit');
+      await treeRow('Daemons', name()).first().waitFor({ state: 'detached' });
+    });
+
+    test('a window that closes takes its daemons along', async () => {
+      onTestFailed(report);
+      await startFromExplorer();
+      await connectedMap();
+      const mount = await mountOf(share);
+      await workbench.setTheme('Default Dark Modern');
+      await gone(mount);
+      const map = await workbench.frameOf('map');
+      await map.locator('body[data-state="ended"]').waitFor();
+    });
+
+    test('nothing was refused by the content security policy', async () => {
+      const logs = await workbench.logs();
+      expect(logs).toContain('virtiofsd Inspector');
+      expect(logs).not.toContain('Key Map page:');
+      expect(logs).not.toMatch(/violates the following Content Security Policy/i);
+    });
+
+    async function report(): Promise<void> {
+      await workbench.screenshot('failed-keymap');
+      console.error(await workbench.logs());
+    }
+  },
+);
+
+/** Where the daemon that shares the folder is mounted, by its runtime file. */
+async function mountOf(share: string): Promise<string> {
+  for (const name of await readdir(RUNTIME)) {
+    if (!/^\d+\.json$/.test(name)) continue;
+    const file = JSON.parse(await readFile(path.join(RUNTIME, name), 'utf8')) as {
+      sharedDir: string;
+      transport: string;
+    };
+    if (file.sharedDir === share) return file.transport.replace('/dev/fuse on ', '');
+  }
+  throw new Error(`No daemon shares ${share}.`);
+}
+
+/**
+ * Makes the kernel count a file that is then replaced outside the mount by another one with the
+ * same number: what `git checkout` does by the hundred.
+ */
+async function reuseNumber(share: string, mount: string, name: string): Promise<void> {
+  await writeFile(path.join(share, `${name}.old`), 'old');
+  const { ino } = await stat(path.join(mount, `${name}.old`));
+  await rm(path.join(share, `${name}.old`));
+  await writeFile(path.join(share, `${name}.new`), 'new');
+  expect((await stat(path.join(mount, `${name}.new`))).ino).toBe(ino);
+}
+
+/** Resolves when the folder does not exist any more. */
+async function gone(folder: string): Promise<void> {
+  const watcher = watch(path.dirname(folder));
+  try {
+    while (existsSync(folder)) await once(watcher, 'change');
+  } finally {
+    watcher.close();
+  }
+}
