@@ -67,11 +67,7 @@ export function gridOf(
 }
 
 /** The rows [from, to) that a cell stands for, as the daemon divides [from, to) among cells. */
-export function rowsOfCell(
-  cell: number,
-  cells: number,
-  of: Span,
-): Span {
+export function rowsOfCell(cell: number, cells: number, of: Span): Span {
   const rows = of.to - of.from;
   const from = of.from + Math.floor((cell * rows) / cells);
   return { from, to: Math.max(from + 1, of.from + Math.floor(((cell + 1) * rows) / cells)) };

@@ -34,7 +34,6 @@ interface VsCodeApi {
 }
 
 declare global {
-  // eslint-disable-next-line no-var
   var acquireVsCodeApi: (() => VsCodeApi) | undefined;
 }
 
@@ -125,9 +124,8 @@ function browserChannel(listener: ChannelListener): Channel {
     ready: connect,
     send: (text) => socket?.send(text),
     report: (level, message) => {
-      // The browser's own console is the log of a plain page.
-      if (level === 'error') console.error(message);
-      else console.warn(message);
+      // eslint-disable-next-line no-console -- the log of a plain page is the browser's own
+      console[level === 'warning' ? 'warn' : level](message);
     },
     selected: () => undefined,
     loadState() {

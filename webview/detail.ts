@@ -26,9 +26,9 @@ export type DetailState =
   | { readonly at: 'gone'; readonly nodeid: string; readonly detail: EntryDetail | undefined };
 
 export interface DetailActions {
-  close(): void;
-  copy(text: string, what: string): void;
-  reveal(nodeid: string): void;
+  readonly close: () => void;
+  readonly copy: (text: string, what: string) => void;
+  readonly reveal: (nodeid: string) => void;
 }
 
 export interface DetailPanel {
@@ -45,10 +45,17 @@ export function detailPanel(actions: DetailActions): DetailPanel {
     appearance: 'secondary',
     onPress: actions.close,
   });
-  const body = el('div', { class: 'detail-body', attributes: { tabindex: '0', role: 'group', 'aria-label': 'Details' } });
+  const body = el('div', {
+    class: 'detail-body',
+    attributes: { tabindex: '0', role: 'group', 'aria-label': 'Details' },
+  });
   const element = el(
     'section',
-    { class: 'detail', data: { testid: 'detail' }, attributes: { 'aria-label': 'Details of an entry' } },
+    {
+      class: 'detail',
+      data: { testid: 'detail' },
+      attributes: { 'aria-label': 'Details of an entry' },
+    },
     el('div', { class: 'detail-head' }, heading, close.element),
     body,
   );
@@ -92,7 +99,9 @@ export function detailPanel(actions: DetailActions): DetailPanel {
           return;
         case 'shown':
           heading.textContent = `node ${state.detail.row.entry.nodeid}`;
-          heading.append(el('span', { class: 'detail-path', text: pathText(state.detail.row.entry) }));
+          heading.append(
+            el('span', { class: 'detail-path', text: pathText(state.detail.row.entry) }),
+          );
           body.replaceChildren(...sections(state.detail));
           body.scrollTop = scrolled;
           return;
@@ -101,10 +110,21 @@ export function detailPanel(actions: DetailActions): DetailPanel {
   };
 }
 
+/** Advice names options in backticks. */
+function prose(text: string): HTMLElement {
+  return el(
+    'p',
+    { class: 'advice' },
+    ...text.split('`').map((part, index) => (index % 2 === 1 ? el('code', { text: part }) : part)),
+  );
+}
+
 function sections(detail: EntryDetail): HTMLElement[] {
   const { row, hazards, history } = detail;
   return [
-    ...(hazards.length === 0 ? [] : [section('Hazards', ...hazards.map(hazardCard))]),
+    ...(hazards.length === 0
+      ? []
+      : [section('Hazards', ...hazards.map((hazard) => hazardCard(hazard, row.entry.nodeid)))]),
     section('Entry', values(entryValues(detail))),
     section(
       'Keys',
@@ -173,7 +193,11 @@ function values(list: readonly Value[]): HTMLElement {
     'dl',
     { class: 'values' },
     ...list.flatMap(({ name, text, copy, mono }) => {
-      const value = el('dd', { data: { value: name } }, el('span', { class: mono ? 'mono' : '', text }));
+      const value = el(
+        'dd',
+        { data: { value: name } },
+        el('span', { class: mono ? 'mono' : '', text }),
+      );
       if (copy !== undefined) value.append(copyButton(copy, name));
       return [el('dt', { text: name }), value];
     }),
@@ -194,7 +218,11 @@ function copyButton(copy: string, what: string): HTMLElement {
 }
 
 function keyLine(table: string, key: EntryDetail['row']['idsKey']): HTMLElement {
-  const line = el('li', { class: `key-state ${key.state}` }, el('span', { text: `${keySentence(table, key)}.` }));
+  const line = el(
+    'li',
+    { class: `key-state ${key.state}` },
+    el('span', { text: `${keySentence(table, key)}.` }),
+  );
   const other = key.state === 'stolen' ? key.owner : key.state === 'lost' ? key.with : null;
   if (key.state === 'stolen' && other !== null) line.append(revealButton(other));
   return line;
@@ -209,7 +237,7 @@ function revealButton(nodeid: string): HTMLElement {
   });
 }
 
-function hazardCard(hazard: HazardJson): HTMLElement {
+function hazardCard(hazard: HazardJson, shown: string): HTMLElement {
   const evidence = Object.entries(hazard.evidence).map(([name, value]) => ({
     name,
     text: value === null ? 'unknown' : String(value),
@@ -228,23 +256,31 @@ function hazardCard(hazard: HazardJson): HTMLElement {
       class: 'muted',
       text: `severity ${hazard.severity}: ${SEVERITY_COST[hazard.severity]}${hazard.state === 'closed' ? ' · closed' : ''}`,
     }),
-    el('p', { class: 'advice', text: hazard.advice }),
+    prose(hazard.advice),
     ...(evidence.length === 0 ? [] : [values(evidence)]),
     el(
       'div',
       { class: 'hazard-nodes' },
-      ...hazard.nodeids.map((nodeid) => revealButton(nodeid)),
+      ...hazard.nodeids.filter((nodeid) => nodeid !== shown).map(revealButton),
       el('span', { class: 'muted', text: `event ${hazard.seq}` }),
     ),
   );
 }
 
 function historyLine(event: EventJson): HTMLElement {
-  const line = el('li', { class: `event ${event.type}` }, el('time', { text: timeText(event.time), title: event.time }));
+  const line = el(
+    'li',
+    { class: `event ${event.type}` },
+    el('time', { text: timeText(event.time), title: event.time }),
+  );
   if (isLookup(event)) {
     line.append(
       el('span', { class: 'event-op', text: event.op }),
-      el('span', { class: `hit-chip ${event.hit}`, text: HITS[event.hit].name, title: HITS[event.hit].means }),
+      el('span', {
+        class: `hit-chip ${event.hit}`,
+        text: HITS[event.hit].name,
+        title: HITS[event.hit].means,
+      }),
       el('span', { class: 'event-words', text: lookupWords(event) }),
     );
   } else {
@@ -263,7 +299,11 @@ function isLookup(event: EventJson): event is LookupJson {
 function lookupWords(event: LookupJson): string {
   const ids = event.ids === null ? '' : `, ids ${idsShort(event.ids)}`;
   const reply =
-    event.errno !== null ? errnoText(event.errno) : event.nodeid === null ? '' : `node ${event.nodeid}`;
+    event.errno !== null
+      ? errnoText(event.errno)
+      : event.nodeid === null
+        ? ''
+        : `node ${event.nodeid}`;
   return `“${event.name}” in node ${event.parent} → ${reply}${ids}`;
 }
 

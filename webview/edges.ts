@@ -48,7 +48,7 @@ const CORNER = 5;
 /** Between the trunks of ghosts that pass each other. */
 const LANE = 7;
 /** Narrower gaps have no room for a label; the cell says the same. */
-const LABEL_GAP = 84;
+const LABEL_GAP = 70;
 
 /**
  * @param rows of the window, @param first y of the first row's upper edge

@@ -85,7 +85,9 @@ function handleStep(lookup: LookupJson, accepted: boolean): Step {
     nodeid: null,
     verdict: 'impossible',
     clause:
-      lookup.handleErrno === undefined ? 'no handle was asked for' : `no handle (${lookup.handleErrno})`,
+      lookup.handleErrno === undefined
+        ? 'no handle was asked for'
+        : `no handle (${lookup.handleErrno})`,
     label: '',
   };
 }
@@ -105,7 +107,8 @@ function idsStep(
   const kind = kindOf(nodeid);
   if (lookup.hit === 'fallback_hit' || lookup.hit === 'handleless_hit') {
     // A rule that asks for a descriptor says so even where the entry itself is out of view.
-    const holdsDescriptor = kind === 'file' || (kind === undefined && !rule.acceptsIds(true, 'handle'));
+    const holdsDescriptor =
+      kind === 'file' || (kind === undefined && !rule.acceptsIds(true, 'handle'));
     const reason = holdsDescriptor
       ? 'which holds a descriptor, so it is taken'
       : `which this daemon's rule takes without a descriptor`;
@@ -115,7 +118,13 @@ function idsStep(
         : lookup.probe === 'same'
           ? ' (checked: the same file)'
           : '';
-    return { table, nodeid, verdict: 'accepted', clause: `${belong}, ${reason}${probe}`, label: '' };
+    return {
+      table,
+      nodeid,
+      verdict: 'accepted',
+      clause: `${belong}, ${reason}${probe}`,
+      label: '',
+    };
   }
   if (lookup.hit === 'fallback_rejected') {
     const [reason, label] = refusal(kind);
@@ -150,7 +159,9 @@ function ending(lookup: LookupJson): string[] {
       return lookup.errno === null ? ['new entry'] : [`the guest gets ${errnoText(lookup.errno)}`];
     case 'error':
       return [
-        lookup.errno === null ? 'the guest gets an error' : `the guest gets ${errnoText(lookup.errno)}`,
+        lookup.errno === null
+          ? 'the guest gets an error'
+          : `the guest gets ${errnoText(lookup.errno)}`,
       ];
     case 'handle_hit':
       return lookup.byIds !== null && lookup.byIds !== lookup.byHandle

@@ -345,6 +345,7 @@ function headCell(name: string, title: string, alias: string, parts: string): HT
 /** The system's wish, or VS Code's setting. */
 export function motionIsReduced(): boolean {
   return (
+    // eslint-disable-next-line no-restricted-syntax -- a class of VS Code's body, no widget
     document.body.classList.contains('vscode-reduce-motion') ||
     matchMedia('(prefers-reduced-motion: reduce)').matches
   );

@@ -11,11 +11,11 @@ import type { Phase } from './session';
 import { countText, HITS, KINDS, SEVERITY_COST } from './words';
 
 export interface HeaderActions {
-  search(query: string): void;
+  readonly search: (query: string) => void;
   /** Enter in the search field: on to the rows. */
-  searched(): void;
-  pause(): void;
-  help(): void;
+  readonly searched: () => void;
+  readonly pause: () => void;
+  readonly help: () => void;
 }
 
 export interface HeaderView {
@@ -164,8 +164,11 @@ export function header(actions: HeaderActions): Header {
       const { target, status } = view;
       setText(shared, target?.sharedDir ?? 'virtiofsd Inspector');
       shared.title = target?.sharedDir ?? '';
-      setText(program, target === undefined ? '' : `${target.implementation} · ${target.transport}`);
-      program.title = program.textContent ?? '';
+      setText(
+        program,
+        target === undefined ? '' : `${target.implementation} · ${target.transport}`,
+      );
+      program.title = program.textContent;
       drawSource(source, target);
       drawLive(live, view);
       pause.setText(
@@ -272,7 +275,10 @@ function drawGauge(
   const limit = Number(fds.limit);
   // 0: the source does not know the limit.
   gauge.hidden = limit === 0;
-  setText(used, limit === 0 ? countText(fds.used) : `${countText(fds.used)} / ${countText(fds.limit)}`);
+  setText(
+    used,
+    limit === 0 ? countText(fds.used) : `${countText(fds.used)} / ${countText(fds.limit)}`,
+  );
   if (limit === 0) return;
   const share = Math.min(1, Number(fds.used) / limit);
   bar.style.transform = `scaleX(${share})`;

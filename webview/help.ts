@@ -22,7 +22,7 @@ const KEYS: readonly (readonly [keys: string, does: string])[] = [
   ['?', 'this list'],
 ];
 
-export function helpDialog(): { readonly element: HTMLDialogElement; open(): void } {
+export function helpDialog(): { readonly element: HTMLDialogElement; readonly open: () => void } {
   const element = el('dialog', {
     class: 'help',
     data: { testid: 'help-dialog' },
@@ -40,7 +40,12 @@ export function helpDialog(): { readonly element: HTMLDialogElement; open(): voi
     el(
       'div',
       { class: 'help-columns' },
-      el('section', {}, el('h3', { text: 'Keys' }), pairs(KEYS.map(([keys, does]) => [el('kbd', { text: keys }), does]))),
+      el(
+        'section',
+        {},
+        el('h3', { text: 'Keys' }),
+        pairs(KEYS.map(([keys, does]) => [el('kbd', { text: keys }), does])),
+      ),
       el(
         'section',
         {},
@@ -56,7 +61,10 @@ export function helpDialog(): { readonly element: HTMLDialogElement; open(): voi
         pairs([
           ...(['handle', 'file', 'invalid'] as const).map(
             (kind) =>
-              [el('span', { class: `kind ${kind}`, text: KINDS[kind].chip }), KINDS[kind].holds] as const,
+              [
+                el('span', { class: `kind ${kind}`, text: KINDS[kind].chip }),
+                KINDS[kind].holds,
+              ] as const,
           ),
           [el('span', { class: 'probe', text: '†' }), 'the last probe failed, with this errno'],
         ]),
@@ -105,6 +113,7 @@ function edgeSample(kind: 'owned' | 'ghost' | 'lost' | 'lit' | 'refused'): SVGSV
   }
   const shape = kind === 'lit' ? 'owned lit' : kind === 'refused' ? 'owned refused' : kind;
   sample.append(svg('path', { class: `edge ${shape}`, d: 'M4 7H52' }));
-  if (kind === 'refused') sample.append(svg('path', { class: 'cross', d: 'M23 2l10 10m0 -10l-10 10' }));
+  if (kind === 'refused')
+    sample.append(svg('path', { class: 'cross', d: 'M23 2l10 10m0 -10l-10 10' }));
   return sample;
 }

@@ -32,12 +32,29 @@ export function links(): Links {
       // Both take the colour of the edge that they end.
       svg(
         'marker',
-        { id: 'key-end', viewBox: '0 0 8 8', refX: '4', refY: '4', markerWidth: '8', markerHeight: '8', markerUnits: 'userSpaceOnUse' },
+        {
+          id: 'key-end',
+          viewBox: '0 0 8 8',
+          refX: '4',
+          refY: '4',
+          markerWidth: '8',
+          markerHeight: '8',
+          markerUnits: 'userSpaceOnUse',
+        },
         svg('circle', { cx: '4', cy: '4', r: '3', fill: 'context-stroke' }),
       ),
       svg(
         'marker',
-        { id: 'entry-end', viewBox: '0 0 8 8', refX: '7', refY: '4', markerWidth: '8', markerHeight: '8', markerUnits: 'userSpaceOnUse', orient: 'auto' },
+        {
+          id: 'entry-end',
+          viewBox: '0 0 8 8',
+          refX: '7',
+          refY: '4',
+          markerWidth: '8',
+          markerHeight: '8',
+          markerUnits: 'userSpaceOnUse',
+          orient: 'auto',
+        },
         svg('path', { d: 'M0 .6 7.4 4 0 7.4z', fill: 'context-stroke' }),
       ),
     ),
@@ -67,7 +84,11 @@ export function links(): Links {
               return this.getAttribute('data-path') !== edge.path;
             });
             if (still) moved.interrupt().attr('d', (edge) => edge.path);
-            else moved.transition().duration(MOVE_MS).attr('d', (edge) => edge.path);
+            else
+              moved
+                .transition()
+                .duration(MOVE_MS)
+                .attr('d', (edge) => edge.path);
             return update;
           },
         )

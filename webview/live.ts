@@ -23,7 +23,11 @@ export function live(): Live {
     data: { testid: 'announcement' },
     attributes: { 'aria-live': 'polite' },
   });
-  const note = el('div', { class: 'note-box', data: { testid: 'note' }, attributes: { role: 'status' } });
+  const note = el('div', {
+    class: 'note-box',
+    data: { testid: 'note' },
+    attributes: { role: 'status' },
+  });
   note.hidden = true;
   let before: Status['open'] | undefined;
   let latest: Status['open'] | undefined;
@@ -36,7 +40,11 @@ export function live(): Live {
     const from = before;
     const to = latest;
     const opened = LOUD.filter((severity) => to[severity] > from[severity]).map((severity) =>
-      plural(to[severity] - from[severity], `new hazard of severity ${severity}`, `new hazards of severity ${severity}`),
+      plural(
+        to[severity] - from[severity],
+        `new hazard of severity ${severity}`,
+        `new hazards of severity ${severity}`,
+      ),
     );
     before = latest;
     if (opened.length > 0) region.textContent = `${opened.join(', ')}. Press h to go to the next.`;

@@ -42,10 +42,7 @@ export interface LookupBand {
 
 const NOTHING: ReadonlySet<string> = new Set();
 
-export function lookupBand(
-  dirty: () => void,
-  reveal: (nodeid: string) => void,
-): LookupBand {
+export function lookupBand(dirty: () => void, reveal: (nodeid: string) => void): LookupBand {
   let shown: ShownLookup | undefined;
   let shownAt = -Infinity;
   let next: (() => void) | undefined;
@@ -141,8 +138,7 @@ export function lookupBand(
               shown.explanation.steps
                 .filter((step) => step.verdict === verdict && step.nodeid !== null)
                 .map(
-                  (step) =>
-                    `${step.nodeid}:${step.table === 'inodes_by_ids' ? 'ids' : 'handle'}`,
+                  (step) => `${step.nodeid}:${step.table === 'inodes_by_ids' ? 'ids' : 'handle'}`,
                 ),
             );
       return {
@@ -168,10 +164,16 @@ export function lookupBand(
       element.classList.toggle('faded', faded);
       element.classList.toggle('pinned', pinned);
       pin.setPressed(pinned);
-      pin.setText(pinned ? 'Unpin' : 'Pin', pinned ? 'Follow lookups again' : 'Keep this lookup in view');
+      pin.setText(
+        pinned ? 'Unpin' : 'Pin',
+        pinned ? 'Follow lookups again' : 'Keep this lookup in view',
+      );
       if (shown === undefined) {
         setText(what, 'No lookup yet.');
-        setText(why, 'The next one will be explained here, and the path that it took lights up below.');
+        setText(
+          why,
+          'The next one will be explained here, and the path that it took lights up below.',
+        );
         return;
       }
       const { lookup, explanation } = shown;

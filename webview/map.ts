@@ -142,16 +142,23 @@ const border = splitter({
 const main = el(
   'main',
   { class: 'main' },
-  el('div', { class: 'map' }, el('div', { class: 'map-area' }, grid.element, screen.element), overview.element),
+  el(
+    'div',
+    { class: 'map' },
+    el('div', { class: 'map-area' }, grid.element, screen.element),
+    overview.element,
+  ),
   border,
   panel.element,
 );
 
 document.documentElement.classList.toggle('plain', isPlainPage());
-document.getElementById('root')?.replaceChildren(
-  el('div', { class: 'page' }, top.element, band.element, screen.banner, main, notes.element),
-  help.element,
-);
+document
+  .getElementById('root')
+  ?.replaceChildren(
+    el('div', { class: 'page' }, top.element, band.element, screen.banner, main, notes.element),
+    help.element,
+  );
 top.search.setValue(view.query);
 
 new MutationObserver(() => overview.repaint()).observe(body, {
@@ -303,7 +310,7 @@ function unfoldParentOf(nodeid: string): void {
   session.entry(nodeid).then(({ history }) => {
     for (const event of history) {
       if (event.type !== 'lookup' || !('parent' in event) || event.nodeid !== nodeid) continue;
-      const parent = String(event.parent);
+      const parent = event.parent;
       if (!view.unfolded.includes(parent)) setUnfolded(parent, true);
       return;
     }
@@ -328,7 +335,8 @@ function closeDetail(): void {
 }
 
 function readDetail(nodeid: string): void {
-  const before = detail.at === 'shown' && detail.detail.row.entry.nodeid === nodeid ? detail : undefined;
+  const before =
+    detail.at === 'shown' && detail.detail.row.entry.nodeid === nodeid ? detail : undefined;
   if (before === undefined) detail = { at: 'loading', nodeid };
   if (!session.isOpen) return;
   detailReadAt = performance.now();
@@ -377,9 +385,7 @@ function togglePause(): void {
     overview.changed();
   }
   notes.say(
-    paused
-      ? 'This view is paused. The daemon goes on.'
-      : 'This view follows the daemon again.',
+    paused ? 'This view is paused. The daemon goes on.' : 'This view follows the daemon again.',
   );
   dirty();
 }

@@ -23,6 +23,7 @@ const LARGEST_CELL = 12;
 const RULER = 6;
 /** From this state on a cell gets a mark beside it: identity, error, data. */
 const MARKED = CELL_STATES.indexOf('identity');
+const MOST_ENLARGED = 500;
 
 export interface OverviewActions {
   /** @throws InspectorError */
@@ -41,7 +42,10 @@ interface Picture {
 
 export class OverviewStrip {
   readonly element: HTMLElement;
-  readonly #canvas = el('canvas', { class: 'overview-canvas', attributes: { 'aria-hidden': 'true' } });
+  readonly #canvas = el('canvas', {
+    class: 'overview-canvas',
+    attributes: { 'aria-hidden': 'true' },
+  });
   readonly #bitmap = document.createElement('canvas');
   readonly #caption = el('div', { class: 'overview-caption' });
   readonly #tip = el('div', { class: 'overview-tip', data: { testid: 'overview-tip' } });
@@ -158,7 +162,11 @@ export class OverviewStrip {
         : `All ${plural(this.#rows, 'row', 'rows')} of the tables`;
     setAttribute(this.#slider, 'aria-valuemax', String(Math.max(0, this.#rows - 1)));
     const at = this.#rowsOf(this.#cursor);
-    setAttribute(this.#slider, 'aria-valuenow', String(Math.min(at.from, Math.max(0, this.#rows - 1))));
+    setAttribute(
+      this.#slider,
+      'aria-valuenow',
+      String(Math.min(at.from, Math.max(0, this.#rows - 1))),
+    );
     setAttribute(this.#slider, 'aria-valuetext', this.#words(this.#cursor));
     this.element.dataset['rows'] = String(this.#rows);
     this.element.dataset['cells'] = String(cells.length);
@@ -238,8 +246,34 @@ export class OverviewStrip {
         context.clearRect(left, line * size - gap, columns * size, gap);
       }
     }
+    this.#paintSerious(context, cells, left, ratio);
     this.#paintRuler(context, cells, ratio);
     if (document.activeElement === this.#slider) this.#paintCursor(context, left, ratio);
+  }
+
+  /** Where cells are smaller than the eye, a few serious ones are drawn larger, the worst on top. */
+  #paintSerious(
+    context: CanvasRenderingContext2D,
+    cells: Uint8Array,
+    left: number,
+    ratio: number,
+  ): void {
+    const { columns, size } = this.#grid;
+    const edge = 3 * ratio;
+    if (size >= edge) return;
+    const serious: number[] = [];
+    cells.forEach((state, cell) => {
+      if (state >= MARKED) serious.push(cell);
+    });
+    // Many are seen as they are.
+    if (serious.length > MOST_ENLARGED) return;
+    serious.sort((a, b) => (cells[a] ?? 0) - (cells[b] ?? 0));
+    for (const cell of serious) {
+      context.fillStyle = cssColor(this.#palette?.[cells[cell] ?? 0] ?? 0);
+      const x = left + (cell % columns) * size + (size - edge) / 2;
+      const y = Math.floor(cell / columns) * size + (size - edge) / 2;
+      context.fillRect(Math.round(x), Math.max(0, Math.round(y)), edge, edge);
+    }
   }
 
   /** A mark at the height of each line whose worst state is a serious one. */
@@ -250,7 +284,11 @@ export class OverviewStrip {
       context.fillStyle = cssColor(this.#palette?.[state] ?? 0);
       for (let line = 0; line < lines; line++) {
         let worst = 0;
-        for (let cell = line * columns; cell < Math.min(cells.length, (line + 1) * columns); cell++) {
+        for (
+          let cell = line * columns;
+          cell < Math.min(cells.length, (line + 1) * columns);
+          cell++
+        ) {
           worst = Math.max(worst, cells[cell] ?? 0);
         }
         if (worst === state) {
@@ -297,12 +335,8 @@ export class OverviewStrip {
     if (this.#rows === 0) return;
     const k = Math.min(this.#k, most);
     this.#zooming = true;
-    select(this.#slider).call(
-      (selection) =>
-        this.#zoom.transform(
-          selection,
-          zoomIdentity.translate(0, -this.#from * height * k).scale(k),
-        ),
+    select(this.#slider).call((selection) =>
+      this.#zoom.transform(selection, zoomIdentity.translate(0, -this.#from * height * k).scale(k)),
     );
     this.#zooming = false;
   }

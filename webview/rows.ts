@@ -104,7 +104,10 @@ function fillRow(element: HTMLElement, drawn: DrawnRow): void {
         { class: 'cell directory-cell', attributes: { role: 'gridcell', 'aria-colspan': '3' } },
         el('span', { class: 'twisty', attributes: { 'aria-hidden': 'true' } }),
         el('span', { class: 'count', text: countText(row.healthy) }),
-        el('span', { class: 'muted', text: row.healthy === 1 ? 'healthy entry in' : 'healthy entries in' }),
+        el('span', {
+          class: 'muted',
+          text: row.healthy === 1 ? 'healthy entry in' : 'healthy entries in',
+        }),
         el('span', { class: row.path === '' ? 'muted' : 'path', text: name, title: name }),
       ),
     );
@@ -125,7 +128,8 @@ function idsCell(row: EntryRow, refusal: string | undefined): HTMLElement {
     cell.append(el('span', { class: 'refusal', text: refusal, title: refusal }));
     return cell;
   }
-  if (row.idsKey.state !== 'owned') cell.append(el('span', { class: 'former-key', text: idsText(ids) }));
+  if (row.idsKey.state !== 'owned')
+    cell.append(el('span', { class: 'former-key', text: idsText(ids) }));
   else cell.append(el('span', { class: 'key', text: idsText(ids) }));
   appendNote(cell, row.idsKey);
   return cell;
@@ -200,7 +204,9 @@ function entryCell(row: EntryRow): HTMLElement {
     );
   }
   if (entry.kind === 'file' && entry.fd !== null) {
-    card.append(el('span', { class: 'fd', text: `fd ${entry.fd}`, title: `O_PATH descriptor ${entry.fd}` }));
+    card.append(
+      el('span', { class: 'fd', text: `fd ${entry.fd}`, title: `O_PATH descriptor ${entry.fd}` }),
+    );
   }
   if (row.hazards.length > 0) card.append(badges(row));
   return el('div', { class: 'cell entry-cell', attributes: { role: 'gridcell' } }, card);

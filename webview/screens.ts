@@ -8,8 +8,8 @@ import { mark } from './glyphs';
 import type { Phase } from './session';
 
 export interface ScreenActions {
-  again(): void;
-  clearSearch(): void;
+  readonly again: () => void;
+  readonly clearSearch: () => void;
 }
 
 export interface Screens {
@@ -17,7 +17,12 @@ export interface Screens {
   readonly element: HTMLElement;
   /** Above the map, where the last picture of an ended daemon stays readable. */
   readonly banner: HTMLElement;
-  draw(phase: Phase, window: MapWindow | undefined, target: Target | undefined, query: string): void;
+  draw(
+    phase: Phase,
+    window: MapWindow | undefined,
+    target: Target | undefined,
+    query: string,
+  ): void;
 }
 
 const NEXT_STEP =

@@ -1,10 +1,10 @@
 /**
  * Which rows are in sight. A browser clamps the height of an element (Chromium at 33.5 M px,
- * Firefox at 17.8 M, WebKit and scaled displays below), so a long map gets a scroll area of at most
+ * Firefox at 17.8 M) and places things half a pixel off well before, so a long map gets a scroll area of at most
  * MAX_SCROLL_HEIGHT and its own position, of which the scroll bar shows the proportion.
  */
 
-export const MAX_SCROLL_HEIGHT = 8_000_000;
+export const MAX_SCROLL_HEIGHT = 4_000_000;
 
 export interface ScrollArea {
   readonly rowHeight: number;
@@ -65,7 +65,10 @@ export function windowOf(
   const inSight = Math.ceil(area.viewport / area.rowHeight) + 1;
   const count = Math.max(1, Math.min(most, inSight + 2 * margin));
   const first = Math.floor(top / area.rowHeight);
-  return { offset: Math.max(0, first - Math.min(margin, Math.floor((count - inSight) / 2))), count };
+  return {
+    offset: Math.max(0, first - Math.min(margin, Math.floor((count - inSight) / 2))),
+    count,
+  };
 }
 
 function clamp(value: number, low: number, high: number): number {

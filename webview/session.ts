@@ -69,12 +69,12 @@ export class Session {
   }
 
   /** @throws InspectorError */
-  overview(from: number, to: number, cells: number): Promise<Overview> {
+  async overview(from: number, to: number, cells: number): Promise<Overview> {
     return this.#conversation().overview(from, to, cells);
   }
 
   /** @throws InspectorError, with the code `unknownEntry` when the entry is gone */
-  entry(nodeid: string): Promise<EntryDetail> {
+  async entry(nodeid: string): Promise<EntryDetail> {
     return this.#conversation().call('entry', { nodeid });
   }
 
