@@ -76,6 +76,8 @@ export const SCRATCH_SIZE = 2375680;
 /** Lookup flags: make a file handle; leave the descriptor open even when a handle was made. */
 export const WANT_HANDLE = 1;
 export const KEEP_FD = 2;
+/** Leave the parent that was opened by its handle in its slot; `removeName` closes it. */
+export const KEEP_PARENT = 4;
 
 const PAGE = 4096;
 
@@ -177,7 +179,8 @@ export interface Addon {
     lookupFlags: number,
     record: number,
   ): number;
-  removeName(parentSlot: number, nameAt: number, flags: number): number;
+  /** `closeParent`: 1 when a lookup with KEEP_PARENT left the slot's descriptor there. */
+  removeName(parentSlot: number, nameAt: number, flags: number, closeParent: number): number;
   renameName(fromSlot: number, fromAt: number, toSlot: number, toAt: number, flags: number): number;
   /** `regular`: 1 when the inode may be opened (regular file or directory). */
   setXattr(

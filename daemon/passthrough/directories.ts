@@ -46,7 +46,6 @@ const listing = {
   /** The dirents in DIRENTS that are still to be written. */
   from: 0,
   end: 0,
-  full: false,
   errno: 0,
 };
 
@@ -69,14 +68,10 @@ function list(context: Context, plus: boolean): number {
   const low = i32[(bodyAt + 8) >> 2] ?? 0;
   const high = i32[(bodyAt + 12) >> 2] ?? 0;
   let seekAt = openFiles.standsAt(row, low, high) ? -1 : bodyAt + 8;
-  listing.row = row;
-  listing.written = 0;
-  listing.room = size;
-  listing.full = false;
-  listing.errno = 0;
+  begin(row, size);
   openFiles.displace(row);
 
-  while (!listing.full) {
+  for (;;) {
     // A dirent grows about fivefold when its attributes go along: reading more than fits would be
     // read again next time.
     const wanted = plus ? listing.room >> 2 : listing.room;
@@ -90,11 +85,18 @@ function list(context: Context, plus: boolean): number {
     if (bytes <= 0) break;
     listing.from = DIRENTS;
     listing.end = DIRENTS + bytes;
-    if (plus) writeEntriesPlus(context);
-    else writeEntries(context);
-    if (!listing.full) remember(context, row);
+    const more = plus ? writeEntriesPlus(context) : writeEntries(context);
+    if (!more) break;
+    remember(context, row);
   }
   return listing.written === 0 && listing.errno !== 0 ? -listing.errno : listing.written;
+}
+
+function begin(row: number, room: number): void {
+  listing.row = row;
+  listing.written = 0;
+  listing.room = room;
+  listing.errno = 0;
 }
 
 /** After a buffer was used up: the descriptor stands where its last dirent says. */
@@ -113,48 +115,42 @@ function recordLength(u8: Uint8Array, at: number): number {
   return (u8[at + D_RECLEN] ?? 0) | ((u8[at + D_RECLEN + 1] ?? 0) << 8);
 }
 
-function writeEntries(context: Context): void {
+/** Returns whether all of DIRENTS fitted. */
+function writeEntries(context: Context): boolean {
   const { memory } = context;
   const { u8 } = memory;
   while (listing.from < listing.end) {
     const at = listing.from;
     const nameLength = u8.indexOf(0, at + D_NAME) - (at + D_NAME);
-    if (direntSize(nameLength) > listing.room) {
-      listing.full = true;
-      return;
-    }
+    if (direntSize(nameLength) > listing.room) return false;
     const bytes = writeDirent(memory, BODY + listing.written, at, nameLength);
     listing.written += bytes;
     listing.room -= bytes;
     listing.from = at + recordLength(u8, at);
   }
+  return true;
 }
 
-function writeEntriesPlus(context: Context): void {
-  const { native, memory } = context;
-  const { i32 } = memory;
-  while (listing.from < listing.end && !listing.full) {
-    const records = native.lookupEntries(
-      context.openFiles.fdAt(listing.row),
-      listing.from,
-      listing.end,
-      listing.room,
-      context.lookupFlags,
-    );
-    if (records === 0) {
-      listing.full = true;
-      return;
-    }
-    listing.from = i32[RESULT_NEXT >> 2] ?? listing.end;
+/** Returns whether all of DIRENTS fitted and could be looked up. */
+function writeEntriesPlus(context: Context): boolean {
+  const { native, memory, openFiles, lookupFlags } = context;
+  while (listing.from < listing.end) {
+    const fd = openFiles.fdAt(listing.row);
+    const { from, end, room } = listing;
+    const records = native.lookupEntries(fd, from, end, room, lookupFlags);
+    if (records === 0) return false;
+    listing.from = memory.i32[RESULT_NEXT >> 2] ?? end;
     for (let i = 0; i < records; i++) {
-      const record = BATCH + i * RECORD_SIZE;
-      if (listing.full) abandon(context, record);
-      else writeEntryPlus(context, record);
+      if (writeEntryPlus(context, BATCH + i * RECORD_SIZE)) continue;
+      for (let rest = i + 1; rest < records; rest++) abandon(context, BATCH + rest * RECORD_SIZE);
+      return false;
     }
   }
+  return true;
 }
 
-function writeEntryPlus(context: Context, record: number): void {
+/** Returns false when the listing must end before this entry. */
+function writeEntryPlus(context: Context, record: number): boolean {
   const { memory, nodeid } = context;
   const { i32, u8 } = memory;
   const direntAt = i32[(record + RECORD_DIRENT) >> 2] ?? 0;
@@ -173,16 +169,16 @@ function writeEntryPlus(context: Context, record: number): void {
     if (found < 0) {
       // Deleted on the host since the directory was read: the listing goes on without it. Any
       // other error ends it; the next request starts at this entry and then reports the error.
-      if (found === -ENOENT) return;
-      listing.full = true;
+      if (found === -ENOENT) return true;
       listing.errno = -found;
-      return;
+      return false;
     }
     writeEntry(context, at, nodeid, found, record);
   }
   const bytes = ENTRY_OUT + writeDirent(memory, at + ENTRY_OUT, direntAt, nameLength);
   listing.written += bytes;
   listing.room -= bytes;
+  return true;
 }
 
 /** Lets go of a record that will not be used. */

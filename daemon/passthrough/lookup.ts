@@ -36,8 +36,9 @@ const STATX_SUBVOL = 0x8000;
 const TWO_TO_32 = 4294967296;
 
 /**
- * Looks one name up below `parent`, which SLOT_FIRST must not yet describe.
+ * Looks one name up below `parent`, by way of SLOT_FIRST.
  *
+ * @param moreFlags for the native lookup: KEEP_PARENT
  * @returns the node id, whose lookup is counted, or -errno; the attributes are in RECORD
  */
 export function lookUpName(
@@ -46,10 +47,12 @@ export function lookUpName(
   parent: Nodeid,
   nameAt: number,
   nameLength: number,
+  moreFlags = 0,
 ): number {
   const result = refer(context, SLOT_FIRST, parent);
   if (result < 0) return failed(context, op, parent, nameAt, nameLength, RECORD, -result);
-  const answer = context.native.lookup(SLOT_FIRST, nameAt, context.lookupFlags, RECORD);
+  const flags = context.lookupFlags | moreFlags;
+  const answer = context.native.lookup(SLOT_FIRST, nameAt, flags, RECORD);
   reported(context, answer, SLOT_FIRST, parent);
   if (answer < 0) return failed(context, op, parent, nameAt, nameLength, RECORD, -answer);
   return settle(context, op, parent, nameAt, nameLength, RECORD);
@@ -150,8 +153,9 @@ export function lookUpInPassing(
   parent: Nodeid,
   nameAt: number,
   nameLength: number,
+  moreFlags = 0,
 ): void {
-  const nodeid = lookUpName(context, op, parent, nameAt, nameLength);
+  const nodeid = lookUpName(context, op, parent, nameAt, nameLength, moreFlags);
   if (nodeid > 0) forgetLookups(context, nodeid as Nodeid, 1, op);
 }
 

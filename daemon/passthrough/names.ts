@@ -1,13 +1,20 @@
 /** Operations on names: CREATE, MKNOD, MKDIR, SYMLINK, LINK, UNLINK, RMDIR, RENAME. */
 
 import { constants } from 'node:fs';
-import { RECORD, REPLY, RESULT_OPEN_FD, SLOT_FIRST, SLOT_SECOND } from '../../native/index';
+import {
+  KEEP_PARENT,
+  RECORD,
+  REPLY,
+  RESULT_OPEN_FD,
+  SLOT_FIRST,
+  SLOT_SECOND,
+} from '../../native/index';
 import { ENTRY_OUT, OPEN_OUT, OUT_HEADER, readU64, writeOpenOut } from '../fuse/wire';
 import type { LookupOp } from '../tables/events';
 import type { Nodeid } from '../tables/identity';
 import type { Context } from './context';
 import { actAsCaller } from './credentials';
-import { EEXIST, ENFILE, ENOENT, EROFS } from './errno';
+import { EBADF, EEXIST, ENFILE, ENOENT, EROFS } from './errno';
 import { hostFlags, openNode } from './files';
 import { forgetLookups, lookUpInPassing, lookUpName, settle, usedFds, writeEntry } from './lookup';
 import { refer, reported, reportedOfTwo } from './references';
@@ -101,10 +108,13 @@ function remove(context: Context, op: 'UNLINK' | 'RMDIR', flags: number): number
   const length = nameLength(context, bodyAt);
   if (length < 0) return length;
   if (context.options.readonly) return -EROFS;
-  lookUpInPassing(context, op, nodeid, bodyAt, length);
-  const result = refer(context, SLOT_FIRST, nodeid);
-  if (result < 0) return result;
-  const answer = context.native.removeName(SLOT_FIRST, bodyAt, flags);
+  const { i32 } = context.memory;
+  if (!context.tables.has(nodeid)) return -EBADF;
+  // The lookup opens the parent by its handle and leaves it open for the removal.
+  const held = context.tables.fdOf(nodeid);
+  lookUpInPassing(context, op, nodeid, bodyAt, length, KEEP_PARENT);
+  const closeParent = held < 0 && (i32[SLOT_FIRST >> 2] ?? -1) >= 0 ? 1 : 0;
+  const answer = context.native.removeName(SLOT_FIRST, bodyAt, flags, closeParent);
   return reported(context, answer, SLOT_FIRST, nodeid);
 }
 

@@ -7,6 +7,7 @@
  */
 
 import { spawnSync } from 'node:child_process';
+import type { SpawnSyncReturns } from 'node:child_process';
 import { realpathSync } from 'node:fs';
 import { REPLY, RESULT_REPLY_ERRNO } from '../../native/index';
 import type { Addon } from '../../native/index';
@@ -22,6 +23,7 @@ const MNT_DETACH = 2;
 const O_RDWR = 2;
 const ENODEV = 19;
 const EBUSY = 16;
+const ECONNABORTED = 103;
 const EINVAL = 22;
 
 const SUBTYPE = 'virtiofsd-inspector';
@@ -170,10 +172,12 @@ function mountAsUser(
 function unmountAsUser(point: string): void {
   const done = spawnSync('fusermount3', ['-u', '-z', '--', point], { encoding: 'utf8' });
   if (done.status !== 0) {
-    throw new MountError(
-      `${point} cannot be unmounted: ${done.stderr?.trim() ?? 'no fusermount3'}.`,
-    );
+    throw new MountError(`${point} cannot be unmounted: ${sentenceOf(done)}.`);
   }
+}
+
+function sentenceOf(done: SpawnSyncReturns<string>): string {
+  return done.error === undefined ? done.stderr.trim() : done.error.message;
 }
 
 function detach(native: Addon, point: string, asRoot: boolean): string | undefined {
@@ -224,7 +228,8 @@ export function serve(
   let length = native.receive(fuseFd, controlFd);
   for (;;) {
     if (length < 0) {
-      if (length === -ENODEV) return 'unmounted';
+      // ECONNABORTED: somebody wrote to the connection's "abort" file in /sys/fs/fuse.
+      if (length === -ENODEV || length === -ECONNABORTED) return 'unmounted';
       throw new Error(`Reading /dev/fuse failed (errno ${-length}).`);
     }
     if (length === 0) {

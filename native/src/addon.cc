@@ -83,6 +83,7 @@ Napi::Object layoutNumbers(Napi::Env env) {
       {"REPLY_SIZE", layout::kReplySize},
       {"SCRATCH_SIZE", layout::kScratchSize},
       {"WANT_HANDLE", layout::kWantHandle},
+      {"KEEP_PARENT", layout::kKeepParent},
       {"KEEP_FD", layout::kKeepFd},
       {"KEEP_DAC_OVERRIDE", static_cast<int32_t>(layout::kCredsKeepDacOverride)},
   };

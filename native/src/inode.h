@@ -65,6 +65,13 @@ class OpenInode {
     }
   }
 
+  // Hands an owned descriptor to the slot: later calls borrow it, and whoever asked closes it.
+  void leaveIn(State& state, int32_t slot) {
+    if (!owned_ || fd_ < 0) return;
+    state.at<InodeReference>(slot)->fd = fd_;
+    owned_ = false;
+  }
+
   bool failed() const { return fd_ < 0; }
   int fd() const { return fd_; }
 

@@ -60,6 +60,7 @@ constexpr int32_t kHandleBytes = 128;  // MAX_HANDLE_SZ of the kernel
 
 // Flags of lookups.
 constexpr int32_t kWantHandle = 1;
+constexpr int32_t kKeepParent = 4;  // leave the opened parent in its slot, for the next call
 constexpr int32_t kKeepFd = 2;  // leave the descriptor open even when a handle was made
 
 }  // namespace layout

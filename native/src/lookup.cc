@@ -59,6 +59,11 @@ int32_t lookUp(State& state, int32_t parentSlot, int32_t nameAt, int32_t flags, 
   OpenInode parent = OpenInode::path(state, parentSlot);
   if (parent.failed()) return -errno;
   const int fd = openChild(state, parent.fd(), state.at<const char>(nameAt));
+  if (flags & layout::kKeepParent) {
+    const int kept = errno;
+    parent.leaveIn(state, parentSlot);
+    errno = kept;
+  }
   if (fd < 0) return -errno;
   return identifyAndKeep(state, fd, record, flags);
 }

@@ -109,10 +109,14 @@ int32_t makeLink(State& state, int32_t slot, int32_t parentSlot, int32_t nameAt,
   return identifyName(state, parent.fd(), name, lookupFlags, record);
 }
 
-int32_t removeName(State& state, int32_t parentSlot, int32_t nameAt, int32_t flags) {
+// closeParent: 1 when the slot's descriptor was left there by a lookup with KEEP_PARENT.
+int32_t removeName(State& state, int32_t parentSlot, int32_t nameAt, int32_t flags,
+                   int32_t closeParent) {
   OpenInode parent = OpenInode::path(state, parentSlot);
   if (parent.failed()) return -errno;
-  return negated(unlinkat(parent.fd(), state.at<const char>(nameAt), flags));
+  const int32_t result = negated(unlinkat(parent.fd(), state.at<const char>(nameAt), flags));
+  if (closeParent) close(parent.fd());
+  return result;
 }
 
 int32_t renameName(State& state, int32_t fromSlot, int32_t fromAt, int32_t toSlot, int32_t toAt,
