@@ -104,7 +104,7 @@ export class PathTable {
     const at = this.#end;
     this.#end += grains * GRAIN;
     if (this.#end > this.#bytes.length) {
-      const larger = new Uint8Array(Math.ceil(this.#end * 1.25));
+      const larger = new Uint8Array(Math.ceil(this.#end * 1.125));
       larger.set(this.#bytes);
       this.#bytes = larger;
     }
@@ -112,7 +112,7 @@ export class PathTable {
   }
 
   #grow(rows: number): void {
-    const capacity = Math.ceil(rows * 1.25);
+    const capacity = Math.ceil(rows * 1.125);
     const parent = new Float64Array(capacity);
     parent.set(this.#parent);
     this.#parent = parent;

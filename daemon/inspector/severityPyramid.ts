@@ -71,7 +71,7 @@ export class SeverityPyramid {
 
   #grow(rows: number): void {
     const old = this.#base;
-    const base = new Uint8Array(Math.ceil(Math.max(rows, old.length * 1.25) / FAN) * FAN);
+    const base = new Uint8Array(Math.ceil(Math.max(rows, old.length * 1.125) / FAN) * FAN);
     base.set(old);
     this.#levels = [base];
     for (let below = base; below.length > FAN;) {

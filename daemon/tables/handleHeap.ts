@@ -1,14 +1,14 @@
 /**
- * The bytes of file handles, packed as 32-bit words: word 0 the type, then the bytes, the last
- * word padded with zeros, so that equal handles are equal words. A handle is known by the index of
- * its first word; its owner remembers the length in bytes.
+ * The bytes of file handles, packed as 32-bit words, the last word padded with zeros, so that equal
+ * handles are equal words. A handle is known by the index of its first word; its owner remembers
+ * the type and the length in bytes.
  */
 
 const SMALLEST = 256;
 
 /** Words that a handle of this many bytes takes. */
 function wordsFor(length: number): number {
-  return 1 + ((length + 3) >> 2);
+  return (length + 3) >> 2;
 }
 
 export interface HandleHeapImage {
@@ -27,11 +27,10 @@ export class HandleHeap {
     return this.#words.byteLength;
   }
 
-  put(type: number, words: Int32Array, length: number): number {
+  put(words: Int32Array, length: number): number {
     const size = wordsFor(length);
     const at = this.#free[size]?.pop() ?? this.#extend(size);
-    this.#words[at] = type;
-    for (let i = 1; i < size; i++) this.#words[at + i] = words[i - 1] ?? 0;
+    for (let i = 0; i < size; i++) this.#words[at + i] = words[i] ?? 0;
     return at;
   }
 
@@ -40,25 +39,20 @@ export class HandleHeap {
     (this.#free[size] ??= []).push(at);
   }
 
-  equals(at: number, type: number, words: Int32Array, length: number): boolean {
-    if (this.#words[at] !== type) return false;
+  equals(at: number, words: Int32Array, length: number): boolean {
     const size = wordsFor(length);
-    for (let i = 1; i < size; i++) if (this.#words[at + i] !== words[i - 1]) return false;
+    for (let i = 0; i < size; i++) if (this.#words[at + i] !== words[i]) return false;
     return true;
-  }
-
-  type(at: number): number {
-    return this.#words[at] ?? 0;
   }
 
   /** Copies the handle's bytes, as padded words, to the start of `out`. */
   copyTo(at: number, length: number, out: Int32Array, outAt: number): void {
     const size = wordsFor(length);
-    for (let i = 1; i < size; i++) out[outAt + i - 1] = this.#words[at + i] ?? 0;
+    for (let i = 0; i < size; i++) out[outAt + i] = this.#words[at + i] ?? 0;
   }
 
-  hash(at: number, length: number): number {
-    return hashWords(this.#words, at + 1, wordsFor(length) - 1, this.type(at));
+  hash(at: number, type: number, length: number): number {
+    return hashWords(this.#words, at, wordsFor(length), type);
   }
 
   clear(): void {
@@ -81,7 +75,7 @@ export class HandleHeap {
     const at = this.#end;
     this.#end += size;
     if (this.#end > this.#words.length) {
-      const grown = new Int32Array(Math.ceil(this.#end * 1.25) + SMALLEST);
+      const grown = new Int32Array(Math.ceil(this.#end * 1.125) + SMALLEST);
       grown.set(this.#words);
       this.#words = grown;
     }
@@ -90,7 +84,7 @@ export class HandleHeap {
 }
 
 export function hashHandle(type: number, words: Int32Array, length: number): number {
-  return hashWords(words, 0, wordsFor(length) - 1, type);
+  return hashWords(words, 0, wordsFor(length), type);
 }
 
 function hashWords(words: Int32Array, from: number, count: number, seed: number): number {

@@ -63,13 +63,7 @@ export interface Entry {
 
 /** A copy of the tables that travels between threads as it is. */
 export interface TablesImage {
-  readonly nodeid: Float64Array<ArrayBuffer>;
-  readonly lookups: Float64Array<ArrayBuffer>;
-  readonly inoLow: Int32Array<ArrayBuffer>;
-  readonly inoHigh: Int32Array<ArrayBuffer>;
-  readonly volume: Int32Array<ArrayBuffer>;
-  readonly meta: Int32Array<ArrayBuffer>;
-  readonly held: Int32Array<ArrayBuffer>;
+  readonly words: Int32Array<ArrayBuffer>;
   readonly rows: number;
   readonly vacant: readonly number[];
   readonly nextNodeid: number;
@@ -94,6 +88,19 @@ const KIND_SHIFT = 24;
 
 const FIRST_CAPACITY = 64;
 
+/** A row: two doubles (node id, lookups), then six words. */
+const ROW_WORDS = 10;
+const ROW_DOUBLES = 5;
+const NODEID = 0;
+const LOOKUPS = 1;
+const INO_LOW = 4;
+const INO_HIGH = 5;
+const VOLUME = 6;
+const META = 7;
+/** The descriptor of a file entry, the place in the heap of a handle entry's handle. */
+const HELD = 8;
+const HANDLE_TYPE = 9;
+
 export class InodeTables {
   readonly asked: Asked = { byHandle: NO_NODEID, byIds: NO_NODEID, hit: 'miss' };
   readonly inserted: Inserted = {
@@ -109,14 +116,9 @@ export class InodeTables {
     handleLostBy: NO_NODEID,
   };
 
-  #nodeid = new Float64Array(FIRST_CAPACITY);
-  #lookups = new Float64Array(FIRST_CAPACITY);
-  #inoLow = new Int32Array(FIRST_CAPACITY);
-  #inoHigh = new Int32Array(FIRST_CAPACITY);
-  #volume = new Int32Array(FIRST_CAPACITY);
-  #meta = new Int32Array(FIRST_CAPACITY);
-  /** The descriptor of a file entry, the place in the heap of a handle entry's handle. */
-  #held = new Int32Array(FIRST_CAPACITY);
+  // A row's fields lie together, so that a lookup touches one or two cache lines of it.
+  #words = new Int32Array(FIRST_CAPACITY * ROW_WORDS);
+  #doubles = new Float64Array(this.#words.buffer);
 
   #rows = 0;
   #vacant: number[] = [];
@@ -127,7 +129,9 @@ export class InodeTables {
   readonly #rowsHandle = new Candidate();
   readonly #volumes = new VolumeTable();
   readonly #handles = new HandleHeap();
-  readonly #byNodeid = new RowIndex((row) => hashNodeid(this.#nodeid[row] ?? 0));
+  readonly #byNodeid = new RowIndex((row) =>
+    hashNodeid(this.#doubles[row * ROW_DOUBLES + NODEID] ?? 0),
+  );
   readonly #byIds = new RowIndex((row) => this.#hashIdsOf(row));
   readonly #byHandle = new RowIndex((row) => this.#hashHandleOf(row));
 
@@ -160,7 +164,8 @@ export class InodeTables {
       asked.hit = idsRow === EMPTY ? 'miss' : 'fallback_rejected';
     }
     if (row === EMPTY) return NO_NODEID;
-    this.#lookups[row] = (this.#lookups[row] ?? 0) + 1;
+    this.#doubles[row * ROW_DOUBLES + LOOKUPS] =
+      (this.#doubles[row * ROW_DOUBLES + LOOKUPS] ?? 0) + 1;
     return this.#nodeidOf(row);
   }
 
@@ -194,8 +199,8 @@ export class InodeTables {
     forgotten.lookups = 0;
     const row = this.#rowOf(nodeid);
     if (row === EMPTY) return false;
-    const left = Math.max(0, (this.#lookups[row] ?? 0) - count);
-    this.#lookups[row] = left;
+    const left = Math.max(0, (this.#doubles[row * ROW_DOUBLES + LOOKUPS] ?? 0) - count);
+    this.#doubles[row * ROW_DOUBLES + LOOKUPS] = left;
     forgotten.lookups = left;
     if (left === 0) this.#remove(row);
     return true;
@@ -203,13 +208,8 @@ export class InodeTables {
 
   /** INIT and DESTROY: every entry goes; node ids are not used again. */
   clear(): void {
-    this.#nodeid = new Float64Array(FIRST_CAPACITY);
-    this.#lookups = new Float64Array(FIRST_CAPACITY);
-    this.#inoLow = new Int32Array(FIRST_CAPACITY);
-    this.#inoHigh = new Int32Array(FIRST_CAPACITY);
-    this.#volume = new Int32Array(FIRST_CAPACITY);
-    this.#meta = new Int32Array(FIRST_CAPACITY);
-    this.#held = new Int32Array(FIRST_CAPACITY);
+    this.#words = new Int32Array(FIRST_CAPACITY * ROW_WORDS);
+    this.#doubles = new Float64Array(this.#words.buffer);
     this.#rows = 0;
     this.#vacant = [];
     this.#kinds.fill(0);
@@ -226,20 +226,21 @@ export class InodeTables {
     const { inserted } = this;
     const hasHandle = candidate.handleLength !== NO_HANDLE;
     const row = this.#vacant.pop() ?? this.#rows++;
-    if (row >= this.#nodeid.length) this.#grow();
+    if (row * ROW_WORDS >= this.#words.length) this.#grow();
 
-    this.#nodeid[row] = nodeid;
-    this.#lookups[row] = lookups;
-    this.#inoLow[row] = candidate.inoLow;
-    this.#inoHigh[row] = candidate.inoHigh;
-    this.#volume[row] = this.#volumes.of(candidate);
+    this.#doubles[row * ROW_DOUBLES + NODEID] = nodeid;
+    this.#doubles[row * ROW_DOUBLES + LOOKUPS] = lookups;
+    this.#words[row * ROW_WORDS + INO_LOW] = candidate.inoLow;
+    this.#words[row * ROW_WORDS + INO_HIGH] = candidate.inoHigh;
+    this.#words[row * ROW_WORDS + VOLUME] = this.#volumes.of(candidate);
     const kind = hasHandle ? KIND_HANDLE : candidate.fd === NO_FD ? KIND_INVALID : KIND_FILE;
     const length = hasHandle ? candidate.handleLength : 0;
-    this.#meta[row] =
+    this.#words[row * ROW_WORDS + META] =
       (candidate.mode & MODE_MASK) | (length << LENGTH_SHIFT) | (kind << KIND_SHIFT);
-    this.#held[row] = hasHandle
-      ? this.#handles.put(candidate.handleType, candidate.handleWords, length)
+    this.#words[row * ROW_WORDS + HELD] = hasHandle
+      ? this.#handles.put(candidate.handleWords, length)
       : candidate.fd;
+    this.#words[row * ROW_WORDS + HANDLE_TYPE] = hasHandle ? candidate.handleType : 0;
     this.#kinds[kind] = (this.#kinds[kind] ?? 0) + 1;
     if (nodeid >= this.#nextNodeid) this.#nextNodeid = nodeid + 1;
 
@@ -255,20 +256,15 @@ export class InodeTables {
   count(nodeid: Nodeid): boolean {
     const row = this.#rowOf(nodeid);
     if (row === EMPTY) return false;
-    this.#lookups[row] = (this.#lookups[row] ?? 0) + 1;
+    this.#doubles[row * ROW_DOUBLES + LOOKUPS] =
+      (this.#doubles[row * ROW_DOUBLES + LOOKUPS] ?? 0) + 1;
     return true;
   }
 
   /** A copy of everything; for a consumer that lost the thread of events. */
   image(): TablesImage {
     return {
-      nodeid: this.#nodeid.slice(),
-      lookups: this.#lookups.slice(),
-      inoLow: this.#inoLow.slice(),
-      inoHigh: this.#inoHigh.slice(),
-      volume: this.#volume.slice(),
-      meta: this.#meta.slice(),
-      held: this.#held.slice(),
+      words: this.#words.slice(),
       rows: this.#rows,
       vacant: this.#vacant.slice(),
       nextNodeid: this.#nextNodeid,
@@ -283,13 +279,8 @@ export class InodeTables {
 
   /** Becomes the tables of an image, which must not be used elsewhere afterwards. */
   restore(image: TablesImage): void {
-    this.#nodeid = image.nodeid;
-    this.#lookups = image.lookups;
-    this.#inoLow = image.inoLow;
-    this.#inoHigh = image.inoHigh;
-    this.#volume = image.volume;
-    this.#meta = image.meta;
-    this.#held = image.held;
+    this.#words = image.words;
+    this.#doubles = new Float64Array(image.words.buffer);
     this.#rows = image.rows;
     this.#vacant = image.vacant.slice();
     this.#nextNodeid = image.nextNodeid;
@@ -323,9 +314,9 @@ export class InodeTables {
 
   /** Bytes of the rows, the handles and the three indexes. */
   get byteLength(): number {
-    const row = this.#nodeid.length * (8 + 8 + 5 * 4);
+    const rows = this.#words.byteLength;
     const indexes = this.#byNodeid.byteLength + this.#byIds.byteLength + this.#byHandle.byteLength;
-    return row + indexes + this.#handles.byteLength + this.#vacant.length * 8;
+    return rows + indexes + this.#handles.byteLength + this.#vacant.length * 8;
   }
 
   has(nodeid: Nodeid): boolean {
@@ -340,24 +331,26 @@ export class InodeTables {
   /** The st_mode that the entry was inserted with, or 0 when there is no such entry. */
   modeOf(nodeid: Nodeid): number {
     const row = this.#rowOf(nodeid);
-    return row === EMPTY ? 0 : (this.#meta[row] ?? 0) & MODE_MASK;
+    return row === EMPTY ? 0 : (this.#words[row * ROW_WORDS + META] ?? 0) & MODE_MASK;
   }
 
   /** The descriptor that a file entry holds; -1 for other kinds and unknown node ids. */
   fdOf(nodeid: Nodeid): number {
     const row = this.#rowOf(nodeid);
-    return row === EMPTY || this.#kindBits(row) !== KIND_FILE ? NO_FD : (this.#held[row] ?? NO_FD);
+    return row === EMPTY || this.#kindBits(row) !== KIND_FILE
+      ? NO_FD
+      : (this.#words[row * ROW_WORDS + HELD] ?? NO_FD);
   }
 
   mntIdOf(nodeid: Nodeid): number {
     const row = this.#rowOf(nodeid);
-    return row === EMPTY ? 0 : this.#volumes.mntId(this.#volume[row] ?? 0);
+    return row === EMPTY ? 0 : this.#volumes.mntId(this.#words[row * ROW_WORDS + VOLUME] ?? 0);
   }
 
   /** A number that two entries share if and only if their st_dev and mount id agree; -1 if unknown. */
   volumeOf(nodeid: Nodeid): number {
     const row = this.#rowOf(nodeid);
-    return row === EMPTY ? -1 : (this.#volume[row] ?? 0);
+    return row === EMPTY ? -1 : (this.#words[row * ROW_WORDS + VOLUME] ?? 0);
   }
 
   /**
@@ -370,9 +363,9 @@ export class InodeTables {
     const row = this.#rowOf(nodeid);
     if (row === EMPTY || this.#kindBits(row) !== KIND_HANDLE) return false;
     const length = this.#handleLength(row);
-    const held = this.#held[row] ?? 0;
+    const held = this.#words[row * ROW_WORDS + HELD] ?? 0;
     out[at] = length;
-    out[at + 1] = this.#handles.type(held);
+    out[at + 1] = this.#words[row * ROW_WORDS + HANDLE_TYPE] ?? 0;
     this.#handles.copyTo(held, length, out, at + 2);
     return true;
   }
@@ -405,22 +398,23 @@ export class InodeTables {
 
   /** The node id in a row, or 0 when the row is vacant. */
   nodeidAt(row: number): Nodeid {
-    return (this.#nodeid[row] ?? 0) as Nodeid;
+    return (this.#doubles[row * ROW_DOUBLES + NODEID] ?? 0) as Nodeid;
   }
 
   /** The entry in a row that is not vacant. */
   entryAt(row: number): Entry {
     const kind = this.#kindOf(row);
-    const held = this.#held[row] ?? 0;
-    const volume = this.#volume[row] ?? 0;
+    const held = this.#words[row * ROW_WORDS + HELD] ?? 0;
+    const volume = this.#words[row * ROW_WORDS + VOLUME] ?? 0;
     return {
       nodeid: this.#nodeidOf(row),
       kind,
-      lookups: this.#lookups[row] ?? 0,
-      mode: (this.#meta[row] ?? 0) & MODE_MASK,
+      lookups: this.#doubles[row * ROW_DOUBLES + LOOKUPS] ?? 0,
+      mode: (this.#words[row * ROW_WORDS + META] ?? 0) & MODE_MASK,
       ids: {
         ino:
-          (BigInt((this.#inoHigh[row] ?? 0) >>> 0) << 32n) | BigInt((this.#inoLow[row] ?? 0) >>> 0),
+          (BigInt((this.#words[row * ROW_WORDS + INO_HIGH] ?? 0) >>> 0) << 32n) |
+          BigInt((this.#words[row * ROW_WORDS + INO_LOW] ?? 0) >>> 0),
         dev: this.#volumes.device(volume),
         mntId: this.#volumes.mntId(volume),
       },
@@ -462,11 +456,11 @@ export class InodeTables {
   // --- rows ------------------------------------------------------------------------------------
 
   #nodeidOf(row: number): Nodeid {
-    return (row === EMPTY ? 0 : (this.#nodeid[row] ?? 0)) as Nodeid;
+    return (row === EMPTY ? 0 : (this.#doubles[row * ROW_DOUBLES + NODEID] ?? 0)) as Nodeid;
   }
 
   #kindBits(row: number): number {
-    return ((this.#meta[row] ?? 0) >>> KIND_SHIFT) & 3;
+    return ((this.#words[row * ROW_WORDS + META] ?? 0) >>> KIND_SHIFT) & 3;
   }
 
   #kindOf(row: number): EntryKind {
@@ -474,7 +468,7 @@ export class InodeTables {
   }
 
   #handleLength(row: number): number {
-    return ((this.#meta[row] ?? 0) >>> LENGTH_SHIFT) & 0xff;
+    return ((this.#words[row * ROW_WORDS + META] ?? 0) >>> LENGTH_SHIFT) & 0xff;
   }
 
   #handleAt(row: number, held: number, volume: number): FileHandle {
@@ -483,7 +477,7 @@ export class InodeTables {
     this.#handles.copyTo(held, length, words, 0);
     return {
       mntId: this.#volumes.mntId(volume),
-      type: this.#handles.type(held),
+      type: this.#words[row * ROW_WORDS + HANDLE_TYPE] ?? 0,
       bytes: new Uint8Array(words.buffer, 0, length),
     };
   }
@@ -494,7 +488,7 @@ export class InodeTables {
     for (;;) {
       const row = this.#byNodeid.candidate(slot, hash);
       if (row === EMPTY) return EMPTY;
-      if (row !== OTHER && this.#nodeid[row] === nodeid) return row;
+      if (row !== OTHER && this.#doubles[row * ROW_DOUBLES + NODEID] === nodeid) return row;
       slot = this.#byNodeid.next(slot);
     }
   }
@@ -512,12 +506,12 @@ export class InodeTables {
     forgotten.idsLostBy = this.#disown(this.#byIds, this.#slotByIdsOf(row), nodeid);
     this.#byNodeid.removeAt(this.#byNodeid.slotOf(hashNodeid(nodeid), row));
 
-    const held = this.#held[row] ?? NO_FD;
+    const held = this.#words[row * ROW_WORDS + HELD] ?? NO_FD;
     if (kind === KIND_FILE) forgotten.fd = held;
     if (kind === KIND_HANDLE) this.#handles.drop(held, this.#handleLength(row));
     this.#kinds[kind] = (this.#kinds[kind] ?? 0) - 1;
-    this.#nodeid[row] = 0;
-    this.#meta[row] = VACANT << KIND_SHIFT;
+    this.#doubles[row * ROW_DOUBLES + NODEID] = 0;
+    this.#words[row * ROW_WORDS + META] = VACANT << KIND_SHIFT;
     this.#vacant.push(row);
   }
 
@@ -541,20 +535,22 @@ export class InodeTables {
   }
 
   #grow(): void {
-    const capacity = Math.ceil(this.#nodeid.length * (this.#nodeid.length < 4096 ? 2 : 1.25));
-    this.#nodeid = grown(this.#nodeid, new Float64Array(capacity));
-    this.#lookups = grown(this.#lookups, new Float64Array(capacity));
-    this.#inoLow = grown(this.#inoLow, new Int32Array(capacity));
-    this.#inoHigh = grown(this.#inoHigh, new Int32Array(capacity));
-    this.#volume = grown(this.#volume, new Int32Array(capacity));
-    this.#meta = grown(this.#meta, new Int32Array(capacity));
-    this.#held = grown(this.#held, new Int32Array(capacity));
+    const capacity = this.#words.length / ROW_WORDS;
+    const larger = Math.ceil(capacity * (capacity < 4096 ? 2 : 1.125));
+    const words = new Int32Array(larger * ROW_WORDS);
+    words.set(this.#words);
+    this.#words = words;
+    this.#doubles = new Float64Array(words.buffer);
   }
 
   // --- inodes_by_ids ---------------------------------------------------------------------------
 
   #hashIdsOf(row: number): number {
-    return hashIds(this.#inoLow[row] ?? 0, this.#inoHigh[row] ?? 0, this.#volume[row] ?? 0);
+    return hashIds(
+      this.#words[row * ROW_WORDS + INO_LOW] ?? 0,
+      this.#words[row * ROW_WORDS + INO_HIGH] ?? 0,
+      this.#words[row * ROW_WORDS + VOLUME] ?? 0,
+    );
   }
 
   #slotOfIds(low: number, high: number, volume: number): number {
@@ -566,9 +562,9 @@ export class InodeTables {
       if (row === EMPTY) return -1;
       if (
         row !== OTHER &&
-        this.#inoLow[row] === low &&
-        this.#inoHigh[row] === high &&
-        this.#volume[row] === volume
+        this.#words[row * ROW_WORDS + INO_LOW] === low &&
+        this.#words[row * ROW_WORDS + INO_HIGH] === high &&
+        this.#words[row * ROW_WORDS + VOLUME] === volume
       ) {
         return slot;
       }
@@ -585,7 +581,11 @@ export class InodeTables {
   }
 
   #slotByIdsOf(row: number): number {
-    return this.#slotOfIds(this.#inoLow[row] ?? 0, this.#inoHigh[row] ?? 0, this.#volume[row] ?? 0);
+    return this.#slotOfIds(
+      this.#words[row * ROW_WORDS + INO_LOW] ?? 0,
+      this.#words[row * ROW_WORDS + INO_HIGH] ?? 0,
+      this.#words[row * ROW_WORDS + VOLUME] ?? 0,
+    );
   }
 
   #rowByIds(candidate: Candidate): number {
@@ -601,8 +601,13 @@ export class InodeTables {
   // --- inodes_by_handle ------------------------------------------------------------------------
 
   #hashHandleOf(row: number): number {
-    const handle = this.#handles.hash(this.#held[row] ?? 0, this.#handleLength(row));
-    return mixMount(handle, this.#volumes.mntId(this.#volume[row] ?? 0));
+    const at = row * ROW_WORDS;
+    const handle = this.#handles.hash(
+      this.#words[at + HELD] ?? 0,
+      this.#words[at + HANDLE_TYPE] ?? 0,
+      this.#handleLength(row),
+    );
+    return mixMount(handle, this.#volumes.mntId(this.#words[row * ROW_WORDS + VOLUME] ?? 0));
   }
 
   #slotByHandle(candidate: Candidate): number {
@@ -616,8 +621,9 @@ export class InodeTables {
       if (
         row !== OTHER &&
         this.#handleLength(row) === handleLength &&
-        this.#volumes.mntId(this.#volume[row] ?? 0) === mntId &&
-        this.#handles.equals(this.#held[row] ?? 0, handleType, handleWords, handleLength)
+        this.#volumes.mntId(this.#words[row * ROW_WORDS + VOLUME] ?? 0) === mntId &&
+        this.#words[row * ROW_WORDS + HANDLE_TYPE] === handleType &&
+        this.#handles.equals(this.#words[row * ROW_WORDS + HELD] ?? 0, handleWords, handleLength)
       ) {
         return slot;
       }
@@ -628,11 +634,11 @@ export class InodeTables {
   #slotByHandleOf(row: number): number {
     const scratch = this.#rowsHandle;
     const length = this.#handleLength(row);
-    const held = this.#held[row] ?? 0;
+    const held = this.#words[row * ROW_WORDS + HELD] ?? 0;
     this.#handles.copyTo(held, length, scratch.handleWords, 0);
-    scratch.handleType = this.#handles.type(held);
+    scratch.handleType = this.#words[row * ROW_WORDS + HANDLE_TYPE] ?? 0;
     scratch.handleLength = length;
-    scratch.mntId = this.#volumes.mntId(this.#volume[row] ?? 0);
+    scratch.mntId = this.#volumes.mntId(this.#words[row * ROW_WORDS + VOLUME] ?? 0);
     return this.#slotByHandle(scratch);
   }
 
@@ -646,11 +652,6 @@ export class InodeTables {
     const slot = this.#slotByHandleOf(row);
     return slot !== -1 && this.#byHandle.rowAt(slot) === row;
   }
-}
-
-function grown<T extends Float64Array | Int32Array>(old: T, larger: T): T {
-  larger.set(old);
-  return larger;
 }
 
 function hashNodeid(nodeid: number): number {

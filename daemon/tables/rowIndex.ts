@@ -12,14 +12,14 @@ const GROWTH = 1.5;
 const TWO_32 = 4294967296;
 
 export interface RowIndexImage {
-  readonly slots: Uint32Array<ArrayBuffer>;
+  readonly slots: Int32Array<ArrayBuffer>;
   readonly count: number;
   readonly rowBits: number;
 }
 
 export class RowIndex {
   /** `0` is an empty slot; else `tag << rowBits | row + 1`. */
-  slots = new Uint32Array(SMALLEST);
+  slots = new Int32Array(SMALLEST);
   #count = 0;
   #rowBits = 5;
   #rowMask = 31;
@@ -115,7 +115,7 @@ export class RowIndex {
   }
 
   clear(): void {
-    this.slots = new Uint32Array(SMALLEST);
+    this.slots = new Int32Array(SMALLEST);
     this.#count = 0;
     this.#rowBits = 5;
     this.#rowMask = 31;
@@ -136,7 +136,7 @@ export class RowIndex {
   }
 
   #valueOf(row: number, hash: number): number {
-    return ((hash << this.#rowBits) | (row + 1)) >>> 0;
+    return (hash << this.#rowBits) | (row + 1);
   }
 
   #place(row: number, hash: number): void {
@@ -152,7 +152,7 @@ export class RowIndex {
     const rows = Math.max(capacity, Math.ceil((highestRow + 2) * GROWTH), oldMask);
     this.#rowBits = Math.min(31, 32 - Math.clz32(rows));
     this.#rowMask = 2 ** this.#rowBits - 1;
-    this.slots = new Uint32Array(capacity);
+    this.slots = new Int32Array(capacity);
     this.#scale = capacity / TWO_32;
     for (const value of old) {
       if (value === 0) continue;
