@@ -41,9 +41,17 @@ export interface Done {
   readonly stderr: string;
 }
 
-/** Runs a shell script; its variables are $S (shared directory) and $M (mount point). */
+// bash -e looks over a failing "! command", so refusals have their own word.
+const PRELUDE = `
+refused() { if "$@"; then echo "not refused: $*" >&2; exit 1; fi; }
+`;
+
+/**
+ * Runs a shell script in the mount, to its first failing command. $S is the shared directory, $M
+ * the mount point; "refused COMMAND" wants the command to fail.
+ */
 export function shell(share: Pick<Share, 'shared' | 'mount'>, script: string): Done {
-  const done = spawnSync('bash', ['-e', '-u', '-o', 'pipefail', '-c', script], {
+  const done = spawnSync('bash', ['-e', '-u', '-o', 'pipefail', '-c', PRELUDE + script], {
     cwd: share.mount,
     env: { ...process.env, S: share.shared, M: share.mount, LC_ALL: 'C.UTF-8', HOME: '/root' },
     encoding: 'utf8',
@@ -115,7 +123,7 @@ export async function serve(options: ShareOptions): Promise<Share> {
   const host = await ext4();
   const shared = options.shared ?? newFolder(host);
   const mount = options.mount ?? path.join(path.dirname(host), `guest-${counter++}`);
-  fs.mkdirSync(mount, { recursive: true });
+  if (options.mount === undefined) fs.mkdirSync(mount);
   const child = spawn(
     process.execPath,
     [
