@@ -21,10 +21,14 @@ const NODE_MINIMUM = [20, 17];
 export function preparePackages() {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
   if (major < NODE_MINIMUM[0] || (major === NODE_MINIMUM[0] && minor < NODE_MINIMUM[1])) {
-    throw new Error(`Node ${NODE_MINIMUM.join('.')} or later is needed, this is ${process.version}.`);
+    throw new Error(
+      `Node ${NODE_MINIMUM.join('.')} or later is needed, this is ${process.version}.`,
+    );
   }
   if (process.platform !== 'linux') {
-    throw new Error('virtio-fs daemons run on Linux, and so does this; use a Linux machine or WSL 2.');
+    throw new Error(
+      'virtio-fs daemons run on Linux, and so does this; use a Linux machine or WSL 2.',
+    );
   }
   const stamp = path.join(root, 'node_modules', '.package-lock.json');
   const lock = path.join(root, 'package-lock.json');

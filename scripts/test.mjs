@@ -67,10 +67,7 @@ const SUITES = [
   {
     name: 'package',
     components: [],
-    commands: [
-      ['node', 'scripts/package.mjs'],
-      vitest('package'),
-    ],
+    commands: [['node', 'scripts/package.mjs'], vitest('package')],
   },
   {
     name: 'workbench',
@@ -107,7 +104,9 @@ function whyNot({ components, cannot }) {
 const wanted = process.argv.slice(2);
 const unknown = wanted.filter((name) => !SUITES.some((suite) => suite.name === name));
 if (unknown.length > 0) {
-  say(`There is no suite ${unknown.join(', ')}; there are ${SUITES.map((s) => s.name).join(', ')}.`);
+  say(
+    `There is no suite ${unknown.join(', ')}; there are ${SUITES.map((s) => s.name).join(', ')}.`,
+  );
   process.exit(2);
 }
 
@@ -122,8 +121,7 @@ const count = { passed: 0, failed: 0, skipped: 0 };
 for (const suite of SUITES.filter(({ name }) => wanted.length === 0 || wanted.includes(name))) {
   say(`\n── ${suite.name} ──`);
   const reason = whyNot(suite);
-  const result =
-    reason !== null ? 'skipped' : suite.commands.every(succeeds) ? 'passed' : 'failed';
+  const result = reason !== null ? 'skipped' : suite.commands.every(succeeds) ? 'passed' : 'failed';
   count[result]++;
   results.push(`${suite.name.padEnd(12)} ${result}${reason === null ? '' : `: ${reason}`}`);
 }
