@@ -32,9 +32,16 @@ export function createDaemonsView(
     showCollapseAll: true,
     treeDataProvider: {
       onDidChangeTreeData: changed.event,
-      getChildren: (row) => childrenOf(daemons, row),
+      getChildren: (row) => childrenOf(daemons, startedHere, row),
       getTreeItem: (row) =>
-        row.row === 'fact' ? factItem(row) : daemonItem(daemons.get(row.key), row.key, startedHere),
+        row.row === 'fact'
+          ? factItem(row)
+          : daemonItem(
+              daemons.get(row.key),
+              row.key,
+              startedHere(row.key),
+              daemons.list.length === 1,
+            ),
     },
   });
   view.onDidChangeSelection(({ selection }) => {
@@ -49,8 +56,16 @@ export function createDaemonsView(
   });
 }
 
-function childrenOf(daemons: Daemons, row: DaemonRow | undefined): DaemonRow[] {
-  if (row === undefined) return daemons.list.map(({ key }) => ({ row: 'daemon', key }));
+function childrenOf(
+  daemons: Daemons,
+  startedHere: (key: DaemonKey) => boolean,
+  row: DaemonRow | undefined,
+): DaemonRow[] {
+  if (row === undefined) {
+    const own = daemons.list.filter(({ key }) => startedHere(key));
+    const others = daemons.list.filter(({ key }) => !startedHere(key));
+    return [...own, ...others].map(({ key }) => ({ row: 'daemon', key }));
+  }
   const facts = row.row === 'fact' ? row.fact.parts : daemonFacts(daemons.get(row.key));
   return facts.map((fact) => ({ row: 'fact', key: row.key, fact }));
 }
@@ -63,17 +78,20 @@ function daemonFacts(daemon: Daemon | undefined): readonly Fact[] {
 function daemonItem(
   daemon: Daemon | undefined,
   key: DaemonKey,
-  startedHere: (key: DaemonKey) => boolean,
+  started: boolean,
+  alone: boolean,
 ): vscode.TreeItem {
   const item = new vscode.TreeItem(daemon?.name ?? 'ended');
   item.id = key;
   if (daemon === undefined) return item;
   const state = daemon.link?.state;
-  item.collapsibleState =
-    state?.state === 'open'
-      ? vscode.TreeItemCollapsibleState.Expanded
-      : vscode.TreeItemCollapsibleState.None;
-  const started = startedHere(key);
+  item.collapsibleState = vscode.TreeItemCollapsibleState.None;
+  if (state?.state === 'open') {
+    item.collapsibleState =
+      started || alone
+        ? vscode.TreeItemCollapsibleState.Expanded
+        : vscode.TreeItemCollapsibleState.Collapsed;
+  }
   const words: string[] = [ROW_WORDS.daemon];
   if (started) words.push(ROW_WORDS.started);
   if (mountpoint(daemon) !== undefined) words.push(ROW_WORDS.mounted);

@@ -14,11 +14,12 @@ import { CONTEXTS, KEY_MAP } from './ids';
 import { KeyMaps } from './keyMaps';
 import { createStatusBar } from './statusBar';
 
-let running: StartedDaemons | undefined;
+let running:
+  { readonly started: StartedDaemons; readonly log: vscode.LogOutputChannel } | undefined;
 
 export async function activate(context: vscode.ExtensionContext): Promise<void> {
+  // Not among the subscriptions: those are disposed while `deactivate` still has things to say.
   const log = vscode.window.createOutputChannel('virtiofsd Inspector', { log: true });
-  context.subscriptions.push(log);
   const version = String((context.extension.packageJSON as { version?: unknown }).version);
   log.info(`virtiofsd Inspector ${version} on ${process.platform}-${process.arch}`);
   const obstacle = platformObstacle(context.extensionPath, process.platform, process.arch);
@@ -29,7 +30,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   await files.rescan();
   const daemons = new Daemons(files, `virtiofsd Inspector ${version} in VS Code`, log);
   const started = new StartedDaemons(daemons, process.env, log);
-  running = started;
+  running = { started, log };
   const keyMaps = new KeyMaps(
     context,
     daemons,
@@ -69,6 +70,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
 
 /** Ends the daemons that this window started; VS Code waits a few seconds for it. */
 export async function deactivate(): Promise<void> {
-  await running?.stopAll();
+  await running?.started.stopAll();
+  running?.log.dispose();
   running = undefined;
 }

@@ -12,8 +12,16 @@ import { COMMANDS, VIEWS } from './ids';
 type HazardRow =
   | { readonly row: 'severity'; readonly key: DaemonKey; readonly group: SeverityGroup }
   | { readonly row: 'kind'; readonly key: DaemonKey; readonly kind: HazardKind }
-  | { readonly row: 'finding'; readonly key: DaemonKey; readonly hazard: HazardJson }
+  | {
+      readonly row: 'finding';
+      readonly key: DaemonKey;
+      readonly hazard: HazardJson;
+      readonly path: string | undefined;
+    }
   | { readonly row: 'beyond'; readonly key: DaemonKey; readonly kind: HazardKind };
+
+/** So many findings of a kind are called by their path: each costs the daemon a look. */
+const NAMED = 50;
 
 /** Shapes differ as well as colours. */
 const ICONS: Readonly<Record<Severity, vscode.ThemeIcon>> = {
@@ -67,7 +75,7 @@ function messageFor(groups: readonly SeverityGroup[] | undefined): string {
   return groups?.length === 0 ? 'No open hazards.' : '';
 }
 
-function childrenOf(daemons: Daemons, row: HazardRow | undefined): HazardRow[] {
+async function childrenOf(daemons: Daemons, row: HazardRow | undefined): Promise<HazardRow[]> {
   switch (row?.row) {
     case undefined: {
       const { current } = daemons;
@@ -80,10 +88,13 @@ function childrenOf(daemons: Daemons, row: HazardRow | undefined): HazardRow[] {
       return row.group.kinds.map((kind) => ({ row: 'kind', key: row.key, kind }));
     case 'kind': {
       const { kind, key } = row;
+      const named = kind.findings.slice(0, NAMED).flatMap(({ nodeids }) => nodeids.slice(0, 1));
+      const paths = await daemons.get(key)?.link?.pathsOf(named);
       const findings: HazardRow[] = kind.findings.map((hazard) => ({
         row: 'finding',
         key,
         hazard,
+        path: paths?.get(hazard.nodeids[0] ?? ''),
       }));
       return kind.count > findings.length ? [...findings, { row: 'beyond', key, kind }] : findings;
     }
@@ -100,7 +111,7 @@ function itemOf(row: HazardRow): vscode.TreeItem {
     case 'kind':
       return kindItem(row.key, row.kind);
     case 'finding':
-      return findingItem(row.key, row.hazard);
+      return findingItem(row.key, row.hazard, row.path);
     case 'beyond': {
       const more = row.kind.count - row.kind.findings.length;
       const item = new vscode.TreeItem(`and ${grouped(more)} more`);
@@ -132,8 +143,12 @@ function kindItem(key: DaemonKey, kind: HazardKind): vscode.TreeItem {
   return item;
 }
 
-function findingItem(key: DaemonKey, hazard: HazardJson): vscode.TreeItem {
-  const { label, detail } = findingTexts(hazard);
+function findingItem(
+  key: DaemonKey,
+  hazard: HazardJson,
+  path: string | undefined,
+): vscode.TreeItem {
+  const { label, detail } = findingTexts(hazard, path);
   const item = new vscode.TreeItem(label);
   item.id = `${key} ${hazard.id} ${hazard.seq} ${hazard.nodeids.join(',')}`;
   item.description = detail;

@@ -1,7 +1,6 @@
 /** The Key Map's editors: one for each daemon, restored with the window. */
 
 import { randomBytes } from 'node:crypto';
-import path from 'node:path';
 import * as v from 'valibot';
 import * as vscode from 'vscode';
 import { mapHtml } from '../daemon/protocol/mapPage';
@@ -67,7 +66,8 @@ export class KeyMaps implements vscode.WebviewPanelSerializer, vscode.Disposable
     const key = (known?.key ?? '') as DaemonKey;
     const url = known?.url ?? null;
     if (url !== null) await this.reconnect(url);
-    this.#adopt(panel, key, known?.sharedDir ?? '', url);
+    const editor = this.#adopt(panel, key, known?.sharedDir ?? '', url);
+    if (panel.visible) this.daemons.choose(editor.key);
   }
 
   #editorFor(daemon: Daemon): Editor {
@@ -75,15 +75,6 @@ export class KeyMaps implements vscode.WebviewPanelSerializer, vscode.Disposable
     const editors = [...this.#editors];
     const own = editors.find(({ key }) => key === daemon.key);
     if (own !== undefined) return own;
-    // A daemon that was started again goes on in the editor of the one before.
-    const former = editors.find((editor) => editor.ended && editor.sharedDir === sharedDir);
-    if (former !== undefined) {
-      former.key = daemon.key;
-      former.ended = false;
-      former.session.connect();
-      void this.#remember();
-      return former;
-    }
     const panel = vscode.window.createWebviewPanel(
       KEY_MAP,
       this.#titleFor(daemon),
@@ -142,18 +133,36 @@ export class KeyMaps implements vscode.WebviewPanelSerializer, vscode.Disposable
   }
 
   #targetOf(editor: Editor): MapTarget {
-    const daemon = this.daemons.get(editor.key);
+    const daemon = this.daemons.get(editor.key) ?? this.#successor(editor);
     editor.ended = daemon === undefined;
     if (daemon !== undefined) return { state: 'there', address: daemon.address };
     return { state: 'gone', message: endedText(editor) };
   }
 
-  /** Tells the editors of daemons that have gone. */
+  /** A daemon that was started again on the same folder goes on in the editor of the one before. */
+  #successor(editor: Editor): Daemon | undefined {
+    const shown = new Set([...this.#editors].map(({ key }) => key));
+    const successor = this.daemons.list.find(
+      (daemon) =>
+        daemon.origin.kind === 'local' &&
+        daemon.origin.file.sharedDir === editor.sharedDir &&
+        !shown.has(daemon.key),
+    );
+    if (successor === undefined) return undefined;
+    editor.key = successor.key;
+    void this.#remember();
+    return successor;
+  }
+
+  /** Tells the editors whose daemon has gone, or is back. */
   #follow(): void {
     for (const editor of this.#editors) {
-      if (editor.ended || this.daemons.get(editor.key) !== undefined) continue;
-      editor.ended = true;
-      editor.session.end(endedText(editor));
+      if (editor.ended) {
+        if (this.#targetOf(editor).state === 'there') editor.session.connect();
+      } else if (this.daemons.get(editor.key) === undefined) {
+        editor.ended = true;
+        editor.session.end(endedText(editor));
+      }
     }
   }
 
@@ -191,6 +200,6 @@ function sharedDirOf(daemon: Daemon): string {
 function endedText({ sharedDir, url }: Pick<Editor, 'sharedDir' | 'url'>): string {
   const which = sharedDir === '' ? 'The daemon' : `The daemon that shared ${sharedDir}`;
   return url === null
-    ? `${which} has ended. Start one on ${path.basename(sharedDir) || 'a folder'} again, and this map goes on with it.`
+    ? `${which} has ended. When one shares the same folder again, this map goes on with it.`
     : `${which} at ${url} is not connected. Connect by its URL, or close this editor.`;
 }

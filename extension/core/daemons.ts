@@ -64,15 +64,16 @@ export class Daemons {
     this.#followFiles();
   }
 
+  /** The newest first. */
   get list(): readonly Daemon[] {
-    return [...this.#slots.values()];
+    return [...this.#slots.values()].reverse();
   }
 
   get(key: DaemonKey): Daemon | undefined {
     return this.#slots.get(key);
   }
 
-  /** The one that status bar and hazards show: the last one chosen, or simply the first. */
+  /** The one that status bar and hazards show: the last one chosen, or simply the newest. */
   get current(): Daemon | undefined {
     const chosen = this.#current === undefined ? undefined : this.#slots.get(this.#current);
     return chosen ?? this.list.find((daemon) => daemon.link !== undefined) ?? this.list[0];
@@ -157,7 +158,10 @@ export class Daemons {
     for (const [key, slot] of [...this.#slots]) {
       if (slot.origin.kind === 'local' && !files.has(key)) this.#remove(key, 'The daemon ended.');
     }
-    for (const [key, file] of files) {
+    const oldestFirst = [...files].sort(
+      ([, a], [, b]) => Number(a.startTime) - Number(b.startTime),
+    );
+    for (const [key, file] of oldestFirst) {
       if (this.#slots.has(key)) continue;
       const name = path.basename(file.sharedDir) || file.sharedDir;
       this.#add(key, { kind: 'local', file }, addressOf(file), name);
@@ -195,8 +199,10 @@ export class Daemons {
 
   /** A local daemon whose process lives is worth another try; its end is seen by its file. */
   #retry(slot: Slot, reason: string): void {
-    this.log.info(`Connection to ${slot.name}: ${reason}`);
-    if (slot.origin.kind === 'url' || !this.#slots.has(slot.key)) return;
+    // Gone from the list: it was closed on purpose, perhaps with the whole window and its log.
+    if (this.#slots.get(slot.key) !== slot) return;
+    this.log.debug(`Connection to ${slot.name}: ${reason}`);
+    if (slot.origin.kind === 'url') return;
     slot.retry = setTimeout(() => this.#open(slot), RETRY_MS);
     slot.retry.unref();
   }

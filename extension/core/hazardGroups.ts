@@ -51,11 +51,17 @@ export function groupHazards({ listed, totals }: OpenHazards): SeverityGroup[] {
   });
 }
 
-/** A finding's own row: the name that it is about, where the evidence has one, else its nodes. */
-export function findingTexts(hazard: HazardJson): { label: string; detail: string } {
+/**
+ * A finding's own row: the path of the entry to look at first, else the name in the evidence, else
+ * its nodes.
+ */
+export function findingTexts(
+  hazard: HazardJson,
+  path: string | undefined,
+): { label: string; detail: string } {
   const { name, ids } = hazard.evidence;
   const nodes = nodesText(hazard);
-  const label = typeof name === 'string' && name !== '' ? name : nodes;
+  const label = path ?? (typeof name === 'string' && name !== '' ? name : nodes);
   const details = [label === nodes ? '' : nodes, typeof ids === 'string' ? ids : ''];
   return { label, detail: details.filter((text) => text !== '').join(' · ') };
 }

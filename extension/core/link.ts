@@ -19,6 +19,9 @@ const LISTED_HAZARDS = 500;
 /** Milliseconds between two readings of the hazards while lookups keep coming. */
 const HAZARD_READING_MS = 500;
 
+/** Paths remembered for the rows of hazards. */
+const KEPT_PATHS = 1_000;
+
 export interface OpenHazards {
   /** The worst first, at most LISTED_HAZARDS. */
   readonly listed: readonly HazardJson[];
@@ -45,6 +48,7 @@ export class DaemonLink {
 
   #state: LinkState = { state: 'connecting' };
   #hazardTimer: NodeJS.Timeout | undefined;
+  readonly #paths = new Map<string, string>();
   readonly #socket: WebSocket;
 
   /** Connects at once. @param client who asks, for the daemon's log */
@@ -92,6 +96,29 @@ export class DaemonLink {
 
   close(reason: string): void {
     this.#close(reason);
+  }
+
+  /**
+   * The paths of entries, by the names that they were looked up with when they were first asked
+   * for here. Entries that are gone, or whose path is unknown, are left out.
+   */
+  async pathsOf(nodeids: readonly string[]): Promise<ReadonlyMap<string, string>> {
+    const state = this.state;
+    if (state.state !== 'open') return this.#paths;
+    if (this.#paths.size > KEPT_PATHS) this.#paths.clear();
+    const unknown = nodeids.filter((nodeid) => !this.#paths.has(nodeid));
+    await Promise.all(
+      unknown.map(async (nodeid) => {
+        try {
+          const { path } = (await state.client.call('entry', { nodeid })).row.entry;
+          if (path !== null) this.#paths.set(nodeid, path);
+        } catch (error) {
+          // Forgotten by the guest since the hazard was listed: its row goes with the next reading.
+          this.log.trace(`Node ${nodeid} has no path to show: ${messageOf(error)}`);
+        }
+      }),
+    );
+    return this.#paths;
   }
 
   async #greet(inspector: InspectorClient, client: string): Promise<void> {

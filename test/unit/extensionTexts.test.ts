@@ -110,12 +110,13 @@ test('one hazard that is open in two severities is listed in both', () => {
   ]);
 });
 
-test('a finding is called by its name, else by its nodes; unknown evidence is left out', () => {
-  expect(findingTexts(hazard())).toEqual({ label: 'nodes 2, 3', detail: '12/7:0/74' });
-  expect(findingTexts(hazard({ evidence: { name: 'a b' }, nodeids: ['9'] }))).toEqual({
+test('a finding is called by its path or name, else by its nodes; unknown evidence is left out', () => {
+  expect(findingTexts(hazard(), undefined)).toEqual({ label: 'nodes 2, 3', detail: '12/7:0/74' });
+  expect(findingTexts(hazard({ evidence: { name: 'a b' }, nodeids: ['9'] }), undefined)).toEqual({
     label: 'a b',
     detail: 'node 9',
   });
+  expect(findingTexts(hazard({ evidence: { name: 'b' } }), 'a/b').label).toBe('a/b');
   expect(
     evidenceLines(hazard({ evidence: { oldGeneration: null, victimHoldsDescriptor: true } })),
   ).toEqual(['victim holds descriptor: yes']);
