@@ -11,7 +11,10 @@ namespace {
 // From this size on moving pages through a pipe beats copying twice (measured, see test/bench).
 constexpr int32_t kSpliceReadsFrom = 64 * 1024;
 constexpr int32_t kSpliceWritesFrom = 128 * 1024;
-constexpr int kPipeSize = 2 << 20;
+// The largest request, or reply, is 1 MiB and a header; pipes come in powers of two. An ordinary
+// user gets no more than fs.pipe-max-size, which is 1 MiB.
+constexpr int kPipeSizes[] = {2 << 20, 1 << 20};
+constexpr int kPage = 4096;
 constexpr int32_t kWriteHeader = 80;  // fuse_in_header + fuse_write_in
 constexpr uint32_t kOpcodeWrite = 16;
 
@@ -21,18 +24,25 @@ struct OutHeader {  // struct fuse_out_header
   uint64_t unique;
 };
 
-// The pipe through which data is spliced; made on first use. It must hold 1 MiB of pages and the
-// header's, or nothing is spliced.
-bool pipeReady(State& state) {
+// Whether `bytes` of file data and a header can be spliced. The pipe is made on first use. Its
+// slots hold a page each, however little of it is used: the header takes one, and data that begins
+// inside a page one more.
+bool pipeHolds(State& state, int32_t bytes) {
   if (!state.spliceWorks) return false;
-  if (state.dataPipe[0] >= 0) return true;
-  if (pipe2(state.dataPipe, O_CLOEXEC) < 0) {
-    state.spliceWorks = false;
-    return false;
+  if (state.dataPipe[0] < 0) {
+    if (pipe2(state.dataPipe, O_CLOEXEC) < 0) {
+      state.spliceWorks = false;
+      return false;
+    }
+    state.dataPipeSize = 16 * kPage;
+    for (int size : kPipeSizes) {
+      const int got = fcntl(state.dataPipe[1], F_SETPIPE_SZ, size);
+      if (got < 0) continue;
+      state.dataPipeSize = got;
+      break;
+    }
   }
-  state.dataPipeSize = fcntl(state.dataPipe[1], F_SETPIPE_SZ, kPipeSize);
-  if (state.dataPipeSize < kPipeSize) state.spliceWorks = false;
-  return state.spliceWorks;
+  return bytes / kPage + 3 <= state.dataPipeSize / kPage;
 }
 
 bool readFully(int fd, uint8_t* to, size_t size) {
@@ -77,7 +87,8 @@ int32_t receiveBySplice(State& state, int fuseFd) {
 
 int32_t receiveOnce(State& state, int fuseFd) {
   int32_t length;
-  if (state.bigWrites > 0 && pipeReady(state)) {
+  // The kernel fails a request that does not fit into the pipe, so the pipe must hold the largest.
+  if (state.bigWrites > 0 && pipeHolds(state, layout::kRequestSize)) {
     length = receiveBySplice(state, fuseFd);
   } else {
     length = negated(read(fuseFd, state.at<uint8_t>(layout::kRequest), layout::kRequestSize));
@@ -97,13 +108,13 @@ int32_t receiveOnce(State& state, int fuseFd) {
 // Waits for the next request. Returns its length, 0 when the control descriptor was signalled,
 // or -errno (-ENODEV: unmounted).
 //
-// A busy device answers a read at once, an idle one wants a poll first; whichever was right last
-// time is tried first, and every 32nd time the other, which also keeps the control descriptor from
-// being starved by a busy device.
+// Reading comes first: a failing read costs a quarter of what a poll costs, and a busy device
+// answers it. So that a busy device does not starve the control descriptor, every 64th call polls
+// first.
 int32_t receive(State& state, int32_t fuseFd, int32_t controlFd) {
   if (state.payloadInPipe > 0 && !fetchPayload(state)) return -EIO;
   state.turns++;
-  bool pollFirst = state.lastReadWasEmpty != (state.turns % 32 == 0);
+  bool pollFirst = state.turns % 64 == 0;
   for (;;) {
     if (pollFirst) {
       struct pollfd watched[2] = {{fuseFd, POLLIN, 0}, {controlFd, POLLIN, 0}};
@@ -120,12 +131,10 @@ int32_t receive(State& state, int32_t fuseFd, int32_t controlFd) {
     const int32_t length = receiveOnce(state, fuseFd);
     if (length > 0) {
       state.receivedAt = monotonicNs();
-      if (!pollFirst) state.lastReadWasEmpty = false;
       return length;
     }
     // ENOENT: the request was withdrawn while it was being read (fuse(4)).
     if (length == -EAGAIN) {
-      state.lastReadWasEmpty = true;
       pollFirst = true;
     } else if (length != -EINTR && length != -ENOENT) {
       return length;
@@ -163,7 +172,7 @@ int sendBySplice(State& state, int fuseFd, int fd, int64_t offset, int32_t size,
   while (moved < size) {
     loff_t at = offset + moved;
     const ssize_t n = splice(fd, &at, state.dataPipe[1], nullptr,
-                             static_cast<size_t>(size - moved), SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+                             static_cast<size_t>(size - moved), SPLICE_F_NONBLOCK);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && (errno == EINVAL || errno == ENOSYS)) state.spliceWorks = false;
     if (n <= 0) break;
@@ -172,8 +181,8 @@ int sendBySplice(State& state, int fuseFd, int fd, int64_t offset, int32_t size,
   if (moved == size) {
     ssize_t sent;
     do {
-      sent = splice(state.dataPipe[0], nullptr, fuseFd, nullptr, static_cast<size_t>(total),
-                    SPLICE_F_MOVE);
+      // Not SPLICE_F_MOVE: it would take the pages out of the host's page cache.
+      sent = splice(state.dataPipe[0], nullptr, fuseFd, nullptr, static_cast<size_t>(total), 0);
     } while (sent < 0 && errno == EINTR);
     if (sent == total) return 1;
     const int failure = errno;
@@ -218,7 +227,7 @@ int32_t sendFile(State& state, int32_t fuseFd, int32_t fd, int32_t offsetAt, int
   memcpy(&offset, state.scratch + offsetAt, sizeof offset);
   memcpy(&unique, state.scratch + uniqueAt, sizeof unique);
   state.word(layout::kResultReplyErrno) = 0;
-  if (size >= kSpliceReadsFrom && pipeReady(state) &&
+  if (size >= kSpliceReadsFrom && pipeHolds(state, size) &&
       sendBySplice(state, fuseFd, fd, offset, size, unique) == 1) {
     return 0;
   }
@@ -261,7 +270,7 @@ int32_t writeFile(State& state, int32_t fd, int32_t dataAt, int32_t size, int32_
     while (done < size) {
       loff_t at = offset + done;
       const ssize_t n = splice(state.dataPipe[0], nullptr, fd, &at,
-                               static_cast<size_t>(size - done), SPLICE_F_MOVE);
+                               static_cast<size_t>(size - done), 0);
       if (n < 0 && errno == EINTR) continue;
       if (n <= 0) break;
       done += static_cast<int32_t>(n);

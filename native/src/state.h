@@ -20,7 +20,6 @@ struct State {
   int dataPipe[2] = {-1, -1};
   int dataPipeSize = 0;
   bool spliceWorks = true;
-  bool lastReadWasEmpty = true;   // predicts whether to poll before reading
   uint32_t turns = 0;
   uint32_t bigWrites = 0;         // predicts whether the next request is a large WRITE
   int32_t payloadInPipe = 0;      // bytes of the current WRITE still in dataPipe
