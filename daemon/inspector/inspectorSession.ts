@@ -35,6 +35,11 @@ const HIGH_WATER = 1024 * 1024;
 const EVENTS_A_FRAME = 200;
 /** Windows at most this often, in milliseconds: 20 a second. */
 const MAP_INTERVAL = 50;
+/**
+ * How long a first change waits for those that come with it: a program's create is a lookup that
+ * finds nothing and then the creation, and a window between the two would cost the next 50 ms.
+ */
+const MAP_GATHERING = 4;
 const STATUS_INTERVAL = 250;
 /** A client that takes nothing for this long is dropped. */
 export const PATIENCE_MS = 30_000;
@@ -63,6 +68,7 @@ export class InspectorSession {
   #map: KeyMapView | null = null;
   #mapVersion = -1;
   #mapSentAt = 0;
+  #mapChangedAt: number | null = null;
   #statusWatched = false;
   #statusVersion = -1;
   #statusSentAt = 0;
@@ -354,8 +360,10 @@ export class InspectorSession {
   /** @returns in how many milliseconds to look again, or Infinity */
   #sendMap(now: number): number {
     if (this.#map === null || this.#mapVersion === this.model.version) return Infinity;
-    const due = this.#mapSentAt + MAP_INTERVAL - now;
+    this.#mapChangedAt ??= now;
+    const due = Math.max(this.#mapSentAt + MAP_INTERVAL, this.#mapChangedAt + MAP_GATHERING) - now;
     if (due > 0) return due;
+    this.#mapChangedAt = null;
     this.#mapVersion = this.model.version;
     this.#mapSentAt = now;
     this.#notify('map', this.#map.window());

@@ -4,6 +4,7 @@
  */
 
 import type { Hazard, HazardView, Probe } from '../hazards/hazard';
+import { idsText } from '../hazards/hazard';
 import { HazardBook } from '../hazards/hazardBook';
 import type { InspectorEvent } from '../protocol/eventJson';
 import { isoTime } from '../protocol/eventJson';
@@ -71,6 +72,8 @@ export class LiveModel {
     miss: 0,
     error: 0,
   };
+  /** Living file entries that lost their ids key, by those ids. */
+  readonly #filesWithoutKey = new Map<string, Nodeid>();
   readonly #handlesByMount = new Map<number, number>();
   #forgets = 0;
   #time = Date.now();
@@ -88,6 +91,8 @@ export class LiveModel {
         const row = this.tables.rowOf(nodeid);
         return row !== -1 && this.paths.is(row, parent, name);
       },
+      fileWithoutKey: (ids) =>
+        this.#filesWithoutKey.size === 0 ? null : (this.#filesWithoutKey.get(idsText(ids)) ?? null),
       text: nameText,
       errnoName,
     };
@@ -126,8 +131,9 @@ export class LiveModel {
 
   /** Takes the answer of a probe. */
   probed(probe: Probe): void {
-    if (!this.tables.has(probe.nodeid)) return;
-    if (probe.errno !== 0) this.#anomaly(probe.nodeid).probeErrno = probe.errno;
+    if (probe.errno !== 0 && this.tables.has(probe.nodeid)) {
+      this.#anomaly(probe.nodeid).probeErrno = probe.errno;
+    }
     this.hazards.probed(probe, this.nextSeq - 1);
     this.refresh(probe.nodeid);
     this.version++;
@@ -219,6 +225,10 @@ export class LiveModel {
       case 'key_lost': {
         const change = { time: event.time, by: event.with };
         const anomaly = this.#anomaly(event.nodeid);
+        const entry = this.tables.entry(event.nodeid);
+        if (event.table === 'inodes_by_ids' && entry?.kind === 'file') {
+          this.#filesWithoutKey.set(idsText(entry.ids), entry.nodeid);
+        }
         if (event.table === 'inodes_by_ids') anomaly.idsChanged = change;
         else anomaly.handleChanged = change;
         this.refresh(event.nodeid);
@@ -279,6 +289,10 @@ export class LiveModel {
     this.#countIn(this.paths.parentOf(row), nodeid, -1);
     this.attention.delete(nodeid);
     this.#anomalies.delete(nodeid);
+    if (this.#filesWithoutKey.size > 0) {
+      const ids = idsText(entry.ids);
+      if (this.#filesWithoutKey.get(ids) === nodeid) this.#filesWithoutKey.delete(ids);
+    }
     this.paths.drop(row);
     this.overview.set(row, 0);
   }
@@ -289,6 +303,7 @@ export class LiveModel {
     this.directories.clear();
     this.#anomalies.clear();
     this.#handlesByMount.clear();
+    this.#filesWithoutKey.clear();
     this.#recent.length = 0;
     this.paths.clear();
     this.overview.clear();

@@ -10,12 +10,11 @@ import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { LiveModel } from '../../daemon/inspector/liveModel';
 import { Candidate } from '../../daemon/tables/candidate';
-import type { Nodeid } from '../../daemon/tables/identity';
 import { InodeTables } from '../../daemon/tables/inodeTables';
 import { LOOKUP_RULES } from '../../daemon/tables/lookupRule';
 import { benchRoot, median, table } from './measure';
+import { modelOf } from './millionEntries';
 
 interface Result {
   readonly insert: number;
@@ -91,63 +90,9 @@ function ours(count: number): Result {
   };
 }
 
-/** Bytes an entry in the inspector's model, with names of 14 bytes on average. */
+/** Bytes an entry in the inspector's model, with names of 14 bytes. */
 function modelBytes(count: number): number {
-  const model = new LiveModel(
-    {
-      kind: 'serve',
-      pid: 1,
-      implementation: 'bench',
-      sharedDir: '/',
-      lookupRule: 'handle-then-fd',
-      inodeFileHandles: { requested: 'prefer', effective: 'prefer' },
-      level: 'instrumented',
-      complete: true,
-      transport: 'bench',
-    },
-    { event: () => undefined, probe: () => undefined },
-  );
-  const encoder = new TextEncoder();
-  for (let i = 1; i <= count; i++) {
-    const bytes = new Uint8Array(new Int32Array([i, mix(i) | 0]).buffer);
-    const ids = { ino: BigInt(i), dev: { major: 7, minor: 0 }, mntId: 74 };
-    const handle = { mntId: 74, type: 1, bytes };
-    const nodeid = (i + 1) as Nodeid;
-    model.fold({
-      type: 'lookup',
-      seq: model.nextSeq++,
-      time: 0,
-      op: 'LOOKUP',
-      unique: i,
-      parent: 1 as Nodeid,
-      name: encoder.encode(`file-${String(i).padStart(6, '0')}.ts`),
-      ids,
-      handle,
-      handleErrno: 0,
-      byHandle: null,
-      byIds: null,
-      hit: 'miss',
-      nodeid,
-      errno: 0,
-      durationNs: 0,
-      mode: 0o100644,
-      probe: 'not-probed',
-      spare: null,
-    });
-    model.fold({
-      type: 'insert',
-      seq: model.nextSeq++,
-      time: 0,
-      nodeid,
-      kind: 'handle',
-      lookups: 1,
-      mode: 0o100644,
-      ids,
-      handle,
-      fd: null,
-    });
-  }
-  return model.byteLength / count;
+  return modelOf(count, { event: () => undefined, probe: () => undefined }).byteLength / count;
 }
 
 function child(...args: string[]): string {
