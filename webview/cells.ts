@@ -20,10 +20,12 @@ export function fitCells(cells: Uint8Array, of: Span, onto: Span, count: number)
     const start = (onto.from + index * outRows - of.from) / cellRows;
     const end = (onto.from + (index + 1) * outRows - of.from) / cellRows;
     // Where a quotient misses a whole number by rounding, the cell beside it is not touched.
-    const first = Math.max(0, Math.floor(start + ROUNDING));
+    const first = Math.floor(start + ROUNDING);
     const last = Math.min(cells.length, Math.max(first + 1, Math.ceil(end - ROUNDING)));
     let worst = 0;
-    for (let cell = first; cell < last; cell++) worst = Math.max(worst, cells[cell] ?? 0);
+    for (let cell = Math.max(0, first); cell < last; cell++) {
+      worst = Math.max(worst, cells[cell] ?? 0);
+    }
     out[index] = worst;
   }
   return out;

@@ -41,7 +41,7 @@ export function detailPanel(actions: DetailActions): DetailPanel {
   const close = ui.button({
     testId: 'detail-close',
     text: 'Close',
-    label: 'Close the details',
+    hint: 'Close the details',
     appearance: 'secondary',
     onPress: actions.close,
   });

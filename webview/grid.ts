@@ -65,7 +65,9 @@ export class Grid {
 
   #window: MapWindow | undefined;
   #top: number;
+  /** On the first row until somebody moves it; then with its row, wherever that goes. */
   #cursor: Cursor = { index: 0, key: undefined };
+  #cursorMoved = false;
   #columns: Columns = { idsEnd: 0, entryStart: 0, entryEnd: 0, handleStart: 0 };
   #viewport = 0;
   #anchor = 0;
@@ -151,7 +153,7 @@ export class Grid {
     if (at !== -1) this.#cursor.index = window.offset + at;
     else this.#cursor.index = Math.max(0, Math.min(this.#cursor.index, window.total - 1));
     const row = this.#rowAt(this.#cursor.index);
-    if (row !== undefined) this.#cursor.key = rowKey(row);
+    if (row !== undefined && this.#cursorMoved) this.#cursor.key = rowKey(row);
     this.#setTop(this.#top);
   }
 
@@ -162,6 +164,7 @@ export class Grid {
     const target = Math.max(0, Math.min(index, total - 1));
     const row = this.#rowAt(target);
     this.#cursor = { index: target, key: row === undefined ? undefined : rowKey(row) };
+    this.#cursorMoved = true;
     const area = this.#area();
     const start = target * ROW_HEIGHT;
     const far = start < this.#top - this.#viewport || start > this.#top + 2 * this.#viewport;
@@ -176,8 +179,9 @@ export class Grid {
     this.moveTo(this.#cursor.index + rows);
   }
 
+  /** The row that the cursor stands on; -1 while nobody has moved it. */
   get cursor(): number {
-    return this.#cursor.index;
+    return this.#cursorMoved ? this.#cursor.index : -1;
   }
 
   get pageRows(): number {
@@ -187,6 +191,7 @@ export class Grid {
   /** To the beginning: another query has other rows. */
   reset(): void {
     this.#cursor = { index: 0, key: undefined };
+    this.#cursorMoved = false;
     this.#setTop(0);
   }
 

@@ -61,14 +61,14 @@ export function header(actions: HeaderActions): Header {
   const pause = ui.button({
     testId: 'pause',
     text: 'Pause view',
-    label: 'Pause this view; the daemon goes on',
+    hint: 'Pause this view; the daemon goes on',
     appearance: 'secondary',
     onPress: actions.pause,
   });
   const help = ui.button({
     testId: 'help',
-    text: '?',
-    label: 'Keys and legend',
+    text: 'Help',
+    hint: 'Keys and legend',
     appearance: 'secondary',
     onPress: actions.help,
   });

@@ -31,7 +31,7 @@ export function helpDialog(): { readonly element: HTMLDialogElement; readonly op
   const close = ui.button({
     testId: 'help-close',
     text: 'Close',
-    label: 'Close the list of keys',
+    hint: 'Close the list of keys',
     appearance: 'secondary',
     onPress: () => element.close(),
   });

@@ -50,6 +50,8 @@ export function lookupBand(dirty: () => void, reveal: (nodeid: string) => void):
   let fading: ReturnType<typeof setTimeout> | undefined;
   let faded = false;
   let pinned = false;
+  /** The first window's lookup may be old: it is told, but its path is not lit. */
+  let isFirstOffer = true;
 
   const hit = el('span', { class: 'hit-chip' });
   const what = el('span', { class: 'what' });
@@ -59,7 +61,7 @@ export function lookupBand(dirty: () => void, reveal: (nodeid: string) => void):
   const show = ui.button({
     testId: 'show-answer',
     text: 'Show',
-    label: 'Go to the entry that answered this lookup',
+    hint: 'Go to the entry that answered this lookup',
     appearance: 'secondary',
     onPress: () => {
       const nodeid = shown?.lookup.nodeid;
@@ -69,7 +71,7 @@ export function lookupBand(dirty: () => void, reveal: (nodeid: string) => void):
   const pin = ui.button({
     testId: 'pin',
     text: 'Pin',
-    label: 'Keep this lookup in view',
+    hint: 'Keep this lookup in view',
     appearance: 'secondary',
     onPress: () => band.togglePin(),
   });
@@ -100,8 +102,9 @@ export function lookupBand(dirty: () => void, reveal: (nodeid: string) => void):
   const band: LookupBand = {
     element,
     offer(lookup, rule, kindOf) {
+      const first = isFirstOffer;
+      isFirstOffer = false;
       if (lookup === null || pinned || lookup.seq === shown?.lookup.seq) return;
-      const first = shown === undefined;
       next = () => take({ lookup, explanation: explain(lookup, rule, kindOf) }, !first);
       const wait = shownAt + SAMPLE_MS - performance.now();
       if (wait <= 0) {

@@ -70,7 +70,7 @@ let detailTimer: ReturnType<typeof setTimeout> | undefined;
 /** The entry to scroll to, until the daemon has said where it stands. */
 let revealing: string | undefined;
 /** The next row with a hazard is beyond the window; look on when that is loaded. */
-let seekingHazard: 1 | -1 | undefined;
+let seekingHazard: { readonly direction: 1 | -1; readonly again: boolean } | undefined;
 let searchTimer: ReturnType<typeof setTimeout> | undefined;
 let saveTimer: ReturnType<typeof setTimeout> | undefined;
 
@@ -405,8 +405,8 @@ function copyRow(): void {
   if (row?.row === 'entry') copy(rowLine(row), `node ${row.entry.nodeid}`);
 }
 
-/** Goes to the next (1) or previous (-1) row with a hazard. */
-function seekHazard(direction: 1 | -1): void {
+/** Goes to the next (1) or previous (-1) row with a hazard; past the last begins anew, once. */
+function seekHazard(direction: 1 | -1, from = grid.cursor + direction, again = false): void {
   const window = mapWindow;
   if (window === undefined) return;
   const { attention, offset, rows, total } = window;
@@ -414,12 +414,11 @@ function seekHazard(direction: 1 | -1): void {
   const last = view.query === '' ? attention - 1 : total - 1;
   const hasHazard = (row: MapRow | undefined): boolean =>
     row?.row === 'entry' && row.hazards.length > 0;
-  let index = direction === 1 ? grid.cursor + 1 : Math.min(grid.cursor - 1, last);
+  let index = direction === 1 ? from : Math.min(from, last);
   for (; index >= 0 && index <= last; index += direction) {
     if (index < offset || index >= offset + rows.length) {
-      seekingHazard = direction;
-      grid.moveTo(index - direction);
-      grid.moveBy(direction);
+      seekingHazard = { direction, again };
+      grid.moveTo(index);
       watch();
       return;
     }
@@ -428,16 +427,17 @@ function seekHazard(direction: 1 | -1): void {
       return;
     }
   }
-  notes.say(direction === 1 ? 'No further row with a hazard.' : 'No earlier row with a hazard.');
+  if (!again) seekHazard(direction, direction === 1 ? 0 : last, true);
+  else notes.say('No row has a hazard.');
 }
 
 function finishHazardSearch(): void {
-  const direction = seekingHazard;
-  if (direction === undefined) return;
+  const seeking = seekingHazard;
+  if (seeking === undefined) return;
   seekingHazard = undefined;
   const row = grid.cursorRow();
   if (row?.row === 'entry' && row.hazards.length > 0) return;
-  seekHazard(direction);
+  seekHazard(seeking.direction, grid.cursor + seeking.direction, seeking.again);
 }
 
 function pressed(event: KeyboardEvent): void {
@@ -526,9 +526,9 @@ function draw(): void {
   screen.draw(phase, mapWindow, target, view.query);
   main.classList.toggle('ended', phase.at !== 'open');
   main.classList.toggle('with-detail', detail.at !== 'closed');
-  band.element.hidden = mapWindow === undefined;
-  panel.element.style.setProperty('--panel-width', `${view.panel.width}px`);
-  panel.element.style.setProperty('--panel-height', `${view.panel.height}px`);
+  band.element.hidden = mapWindow === undefined || (phase.at !== 'open' && mapWindow.total === 0);
+  main.style.setProperty('--panel-width', `${view.panel.width}px`);
+  main.style.setProperty('--panel-height', `${view.panel.height}px`);
   border.hidden = detail.at === 'closed';
   panel.draw(detail);
   grid.draw({

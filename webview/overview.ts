@@ -203,7 +203,7 @@ export class OverviewStrip {
         this.#asking = false;
         const grown = rows !== this.#rows;
         this.#rows = rows;
-        this.#limitZoom();
+        if (grown) this.#limitZoom();
         this.#picture = { cells, of };
         // The rows were not known yet, or became more: then these cells stand for a part only.
         if (grown) this.#stale = true;
@@ -358,7 +358,18 @@ export class OverviewStrip {
     const column = Math.floor(((event.clientX - box.left - RULER) * devicePixelRatio) / size);
     const line = Math.floor(((event.clientY - box.top) * devicePixelRatio) / size);
     const cell = line * columns + Math.max(0, column);
-    return column < columns && cell < this.#shown.cells.length ? cell : undefined;
+    if (column >= columns || cell >= this.#shown.cells.length) return undefined;
+    // An enlarged cell is hit anywhere on its mark.
+    const reach = size < 3 * devicePixelRatio ? Math.ceil((1.5 * devicePixelRatio) / size) : 0;
+    let best = cell;
+    for (let down = -reach; down <= reach; down++) {
+      for (let right = -reach; right <= reach; right++) {
+        const near = cell + down * columns + right;
+        const state = this.#shown.cells[near] ?? 0;
+        if (state >= MARKED && state > (this.#shown.cells[best] ?? 0)) best = near;
+      }
+    }
+    return best;
   }
 
   #rowsOf(cell: number): Span {
@@ -370,7 +381,7 @@ export class OverviewStrip {
     const { from, to } = this.#rowsOf(cell);
     const state = CELL_STATES[this.#shown.cells[cell] ?? 0] ?? 'vacant';
     if (to - from === 1) return `Row ${countText(from)}: ${CELL_WORDS[state]}`;
-    return `${plural(to - from, 'row', 'rows')} from ${countText(from)}; worst: ${CELL_WORDS[state]}`;
+    return `${countText(to - from)} rows of the tables, from ${countText(from)}; worst: ${CELL_WORDS[state]}`;
   }
 
   #hover(event: PointerEvent): void {

@@ -95,7 +95,8 @@ function rowClass(drawn: DrawnRow): string {
 function fillRow(element: HTMLElement, drawn: DrawnRow): void {
   const { row } = drawn;
   if (row.row === 'directory') {
-    const name = row.path === '' ? 'the shared directory' : row.path;
+    const isRoot = row.path === '' || row.path === '.';
+    const name = isRoot ? 'the shared directory' : row.path;
     const words = `${plural(row.healthy, 'healthy entry', 'healthy entries')} in ${name}`;
     element.setAttribute('aria-label', `${words}, ${row.unfolded ? 'unfolded' : 'folded'}`);
     element.replaceChildren(
@@ -108,7 +109,7 @@ function fillRow(element: HTMLElement, drawn: DrawnRow): void {
           class: 'muted',
           text: row.healthy === 1 ? 'healthy entry in' : 'healthy entries in',
         }),
-        el('span', { class: row.path === '' ? 'muted' : 'path', text: name, title: name }),
+        el('span', { class: isRoot ? 'muted' : 'path', text: name, title: name }),
       ),
     );
     return;

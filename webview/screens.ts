@@ -34,14 +34,14 @@ export function screens(actions: ScreenActions): Screens {
   const again = ui.button({
     testId: 'again',
     text: 'Connect again',
-    label: 'Connect to the daemon again',
+    hint: 'Connect to the daemon again',
     appearance: 'primary',
     onPress: actions.again,
   });
   const clear = ui.button({
     testId: 'clear-search',
     text: 'Clear search',
-    label: 'Show all rows again',
+    hint: 'Show all rows again',
     appearance: 'secondary',
     onPress: actions.clearSearch,
   });
@@ -58,7 +58,7 @@ export function screens(actions: ScreenActions): Screens {
   const bannerAgain = ui.button({
     testId: 'banner-again',
     text: 'Connect again',
-    label: 'Connect to the daemon again',
+    hint: 'Connect to the daemon again',
     appearance: 'secondary',
     onPress: actions.again,
   });

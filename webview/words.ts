@@ -104,7 +104,7 @@ export function plural(count: number, one: string, many: string): string {
 
 export function pathText(entry: EntryJson): string {
   if (entry.path === null) return '(name unknown)';
-  return entry.path === '' ? '(root of the share)' : entry.path;
+  return entry.path === '' || entry.path === '.' ? '(root of the share)' : entry.path;
 }
 
 /** What stands in place of a key, or undefined when the key itself stands there. */

@@ -6,16 +6,17 @@
 
 export interface ButtonOptions {
   readonly testId: string;
+  /** Also its name for screen readers. */
   readonly text: string;
-  /** What a screen reader says and the pointer sees, where the text alone is too short. */
-  readonly label: string;
+  /** What it does, in a few more words. */
+  readonly hint: string;
   readonly appearance: 'primary' | 'secondary';
   readonly onPress: () => void;
 }
 
 export interface Button {
   readonly element: HTMLElement;
-  setText(text: string, label: string): void;
+  setText(text: string, hint: string): void;
   /** For a button that stays down: pause, pin. */
   setPressed(pressed: boolean): void;
 }

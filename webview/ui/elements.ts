@@ -11,12 +11,11 @@ export const ui: Ui = {
     element.secondary = options.appearance === 'secondary';
     element.dataset['testid'] = options.testId;
     element.addEventListener('click', options.onPress);
-    const setText = (text: string, label: string): void => {
-      element.textContent = text;
-      element.ariaLabel = label;
-      element.title = label;
+    const setText = (text: string, hint: string): void => {
+      if (element.textContent !== text) element.textContent = text;
+      element.title = hint;
     };
-    setText(options.text, options.label);
+    setText(options.text, options.hint);
     return {
       element,
       setText,
