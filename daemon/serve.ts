@@ -39,7 +39,7 @@ export type Log = (level: 'error' | 'warn' | 'info' | 'debug', text: string) => 
 /** Records folded before the event loop gets its turn. */
 const DRAIN_BATCH = 4_096;
 /** Milliseconds until the ring is looked at again after it had something; then it may wake us. */
-const DRAIN_INTERVAL = 8;
+const DRAIN_INTERVAL = 3;
 
 /**
  * Serves until the mount is gone or a signal asks to stop.

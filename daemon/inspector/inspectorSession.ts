@@ -39,7 +39,7 @@ const MAP_INTERVAL = 50;
  * How long a first change waits for those that come with it: a program's create is a lookup that
  * finds nothing and then the creation, and a window between the two would cost the next 50 ms.
  */
-const MAP_GATHERING = 4;
+const MAP_GATHERING = 6;
 const STATUS_INTERVAL = 250;
 /** A client that takes nothing for this long is dropped. */
 export const PATIENCE_MS = 30_000;
