@@ -1,8 +1,8 @@
 /** A hazard, as found: what it is, which entries it concerns, how it is known, what to do. */
 
 import type { LookupEvent, TableEvent } from '../tables/events';
-import type { Nodeid } from '../tables/identity';
-import type { InodeTables } from '../tables/inodeTables';
+import type { Ids, Nodeid } from '../tables/identity';
+import type { Entry, InodeTables } from '../tables/inodeTables';
 
 /**
  * What a hazard can cost (hazards.md 3.1): `data` wrong data or wrong file, `error` the guest sees
@@ -34,6 +34,12 @@ export interface Probe {
   readonly because: LookupEvent | null;
 }
 
+/** A probe's answer together with what was probed. */
+export interface ProbedEntry extends Probe {
+  /** The entry when its probe was asked for; it may be gone by now. */
+  readonly before: Entry | null;
+}
+
 /** What a predicate may look at. */
 export interface HazardView {
   readonly tables: InodeTables;
@@ -43,6 +49,8 @@ export interface HazardView {
   mountHasHandles(mntId: number): boolean;
   /** Whether the entry was last looked up by this name in this directory, before this event. */
   wasNamed(nodeid: Nodeid, parent: Nodeid, name: Uint8Array): boolean;
+  /** The living entry that holds a descriptor for these ids and whose ids key was lost, or null. */
+  fileWithoutKey(ids: Ids): Nodeid | null;
   /** A name, for evidence. */
   text(name: Uint8Array): string;
   errnoName(errno: number): string;
@@ -55,7 +63,7 @@ export interface HazardRule {
   /** Looks at an event that has just been applied. */
   readonly onEvent?: (event: TableEvent, view: HazardView) => Finding | null;
   /** Looks at the answer of a probe. */
-  readonly onProbe?: (probe: Probe, view: HazardView) => Finding | null;
+  readonly onProbe?: (probe: ProbedEntry, view: HazardView) => Finding | null;
   /** The key of the finding that a lookup ends, for hazards that no entry's removal ends. */
   readonly endsWith?: (event: LookupEvent) => string | null;
 }
@@ -69,7 +77,9 @@ export interface Hazard extends Finding {
 }
 
 /** `12/7:0/74`, as the maps show ids. */
-export function idsText(ids: LookupEvent['ids']): string | null {
+export function idsText(ids: Ids): string;
+export function idsText(ids: Ids | null): string | null;
+export function idsText(ids: Ids | null): string | null {
   return ids === null ? null : `${ids.ino}/${ids.dev.major}:${ids.dev.minor}/${ids.mntId}`;
 }
 

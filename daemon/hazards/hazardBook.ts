@@ -5,6 +5,7 @@
 
 import type { LookupEvent, TableEvent } from '../tables/events';
 import type { Nodeid } from '../tables/identity';
+import type { Entry } from '../tables/inodeTables';
 import { benignFallback, handlelessLookup, transientHandleFailure } from './fallback';
 import type { Finding, Hazard, HazardRule, HazardView, Probe, Severity } from './hazard';
 import { SEVERITIES, worse } from './hazard';
@@ -45,6 +46,8 @@ export class HazardBook {
   readonly #open = new Map<string, Hazard>();
   readonly #byNode = new Map<Nodeid, Set<string>>();
   readonly #totals = new Map<string, number>();
+  /** The entries whose probes were asked for, by the lookup that made somebody ask. */
+  readonly #asked = new WeakMap<LookupEvent, Entry>();
   readonly #bySeverity: Record<Severity, number> = {
     data: 0,
     error: 0,
@@ -78,13 +81,20 @@ export class HazardBook {
     }
   }
 
-  /** Judges the answer of a probe. */
+  /**
+   * Judges the answer of a probe. A guest that notices a replaced file forgets the old node within
+   * a millisecond, often before the answer is here; what was found then is reported and over.
+   */
   probed(probe: Probe, seq: number): void {
-    if (!this.view.tables.has(probe.nodeid)) return;
-    if (probe.because?.nodeid != null && !this.view.tables.has(probe.because.nodeid)) return;
+    const before = probe.because === null ? null : (this.#asked.get(probe.because) ?? null);
+    const { tables } = this.view;
     for (const rule of PROBE_RULES) {
-      const finding = rule.onProbe?.(probe, this.view) ?? null;
-      if (finding !== null) this.#found(rule, finding, seq);
+      const finding = rule.onProbe?.({ ...probe, before }, this.view) ?? null;
+      if (finding === null) continue;
+      this.#found(rule, finding, seq);
+      if (!finding.nodeids.every((nodeid) => tables.has(nodeid))) {
+        this.#close(`${rule.id} ${finding.key}`);
+      }
     }
   }
 
@@ -126,7 +136,9 @@ export class HazardBook {
   #askForProbe(event: LookupEvent): void {
     if (event.nodeid === null || event.byIds === null || event.byIds === event.nodeid) return;
     const other = this.view.tables.entry(event.byIds);
-    if (other?.kind === 'handle') this.listener.probe(event.byIds, event);
+    if (other?.kind !== 'handle') return;
+    this.#asked.set(event, other);
+    this.listener.probe(event.byIds, event);
   }
 
   #found(rule: HazardRule, finding: Finding, seq: number): void {

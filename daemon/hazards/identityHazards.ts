@@ -1,6 +1,6 @@
 /** One file under two node ids, and names that change theirs: H5, H6, H10. hazards.md 3.3. */
 
-import type { LookupEvent } from '../tables/events';
+import type { InsertEvent, LookupEvent } from '../tables/events';
 import type { Nodeid } from '../tables/identity';
 import type { Finding, HazardRule, HazardView } from './hazard';
 import { idsText } from './hazard';
@@ -44,10 +44,31 @@ function pinned(other: Nodeid, view: HazardView): boolean {
   return view.tables.entry(other)?.kind === 'file';
 }
 
+/** A file entry that lost its ids key cannot be found: its file gets another node (scenario S4). */
+function afterKeyLoss(event: InsertEvent, view: HazardView): Finding | null {
+  const other = view.fileWithoutKey(event.ids);
+  if (other === null || other === event.nodeid) return null;
+  return {
+    key: `${other}/${event.nodeid}`,
+    severity: 'identity',
+    nodeids: [event.nodeid, other],
+    evidence: {
+      ids: idsText(event.ids),
+      nodes: `${other}, ${event.nodeid}`,
+      handleErrno: null,
+      name: null,
+    },
+    advice:
+      `Two node ids for one file: node ${other} lost its ids key, so that the lookup could not find ` +
+      'it. Separate page caches, locks and inotify watches in the guest until one is forgotten.',
+  };
+}
+
 export const duplicateInode: HazardRule = {
   id: 'H5',
   name: 'DUPLICATE INODE',
   onEvent(event, view) {
+    if (event.type === 'insert') return afterKeyLoss(event, view);
     if (event.type !== 'lookup') return null;
     const other = otherEntry(event);
     return other !== null && pinned(other, view) ? duplicate(event, other, view) : null;

@@ -10,11 +10,10 @@ export const inodeNumberReuse: HazardRule = {
   id: 'H1',
   name: 'INODE-NUMBER REUSE',
   // REJECTED and a handle was made and the entry that had the number is gone.
-  onProbe({ nodeid: old, errno, because }, { tables }) {
+  onProbe({ nodeid: old, errno, because, before }) {
     if (errno !== ESTALE || because?.hit !== 'fallback_rejected') return null;
     if (because.handle === null || because.nodeid === null || because.byIds !== old) return null;
-    const before = tables.entry(old)?.handle ?? null;
-    const was = before === null ? null : generationOf(before);
+    const was = before?.handle == null ? null : generationOf(before.handle);
     const is = generationOf(because.handle);
     const generations = was === null || is === null ? '' : ` (generation ${was} → ${is})`;
     const ino = because.ids?.ino ?? 0n;
