@@ -68,6 +68,8 @@ export class Grid {
   /** On the first row until somebody moves it; then with its row, wherever that goes. */
   #cursor: Cursor = { index: 0, key: undefined };
   #cursorMoved = false;
+  /** The columns are others than at the last drawing; edges then jump with them. */
+  #columnsMoved = true;
   #columns: Columns = { idsEnd: 0, entryStart: 0, entryEnd: 0, handleStart: 0 };
   #viewport = 0;
   #anchor = 0;
@@ -203,7 +205,8 @@ export class Grid {
     setAttribute(this.element, 'aria-rowcount', String((window?.total ?? 0) + 1));
     const offset = window?.offset ?? 0;
     const anchor = Math.floor(offset / ANCHOR_ROWS) * ANCHOR_ROWS;
-    const still = anchor !== this.#anchor;
+    const still = anchor !== this.#anchor || this.#columnsMoved;
+    this.#columnsMoved = false;
     this.#anchor = anchor;
     this.#layer.classList.toggle('still', still);
     this.#placeLayer(area);
@@ -327,6 +330,7 @@ export class Grid {
     const origin = this.element.getBoundingClientRect().left;
     const [ids, entries, handles] = this.#heads.map((head) => head.getBoundingClientRect());
     if (ids === undefined || entries === undefined || handles === undefined) return;
+    this.#columnsMoved = true;
     this.#columns = {
       idsEnd: Math.round(ids.right - origin),
       entryStart: Math.round(entries.left - origin),

@@ -37,7 +37,9 @@ export interface Header {
 const ENTRY_KINDS = ['file', 'handle', 'invalid'] as const;
 
 export function header(actions: HeaderActions): Header {
-  const shared = el('h1', { class: 'shared' });
+  const folder = el('span', { class: 'shared-folder' });
+  const share = el('span', { class: 'shared-name' });
+  const shared = el('h1', { class: 'shared' }, folder, share);
   const program = el('div', { class: 'program' });
   const source = el('span', { class: 'source', data: { testid: 'source' } });
   const live = el('span', { class: 'live', data: { testid: 'live' } });
@@ -162,7 +164,10 @@ export function header(actions: HeaderActions): Header {
     search: field,
     draw(view) {
       const { target, status } = view;
-      setText(shared, target?.sharedDir ?? 'virtiofsd Inspector');
+      const path = target?.sharedDir ?? 'virtiofsd Inspector';
+      const slash = path.lastIndexOf('/') + 1;
+      setText(folder, path.slice(0, slash));
+      setText(share, path.slice(slash));
       shared.title = target?.sharedDir ?? '';
       setText(
         program,

@@ -15,7 +15,7 @@ export interface Lit {
 
 export interface Links {
   readonly element: SVGSVGElement;
-  /** @param still no transitions: the rows jumped instead of moving */
+  /** @param still no transitions: the rows or columns jumped instead of moving */
   draw(edges: readonly Edge[], columns: Columns, lit: Lit, still: boolean): void;
 }
 

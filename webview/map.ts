@@ -561,5 +561,5 @@ function change(part: Partial<ViewState>): void {
 }
 
 function isPanelBelow(): boolean {
-  return matchMedia('(max-width: 900px)').matches;
+  return matchMedia('(max-width: 1040px)').matches;
 }

@@ -189,7 +189,7 @@ describe.each(UI_LIBRARIES)('with %s', (library) => {
       await page.locator('.grid').focus();
       await page.keyboard.press('ArrowDown');
       await page.keyboard.press('ArrowDown');
-      expect(await row('31').getAttribute('class')).toContain('cursor');
+      await expect.poll(() => row('31').getAttribute('class')).toContain('cursor');
       await next((scene) => {
         scene.attention.unshift(
           entry({ nodeid: '77', path: 'new', ino: '99', attention: true, fresh: true }),
@@ -541,10 +541,21 @@ describe.each(UI_LIBRARIES)('with %s', (library) => {
   });
 
   describe('looks', () => {
-    const SIZES = { wide: { width: 1280, height: 800 }, narrow: { width: 700, height: 800 } };
+    const SIZES = {
+      wide: { width: 1280, height: 800 },
+      middle: { width: 932, height: 730 },
+      narrow: { width: 700, height: 800 },
+    };
 
     test.each(['light', 'dark'] as const)('right in %s, and passes axe', async (colorScheme) => {
-      await openDrawn(hazardScene(), { colorScheme });
+      const scene = hazardScene();
+      const sharedDir = '/home/somebody/projects/virtio-fs/workspace/shared-folder';
+      scene.target = {
+        ...scene.target,
+        sharedDir,
+        transport: '/dev/fuse on /run/user/1000/mounts/shared-folder-1',
+      };
+      await openDrawn(scene, { colorScheme });
       await page.locator('[data-directory="102"]').click();
       await next((scene) => (scene.lastLookup = rejectedLookup(String(scene.seq + 1))));
       await row('2').locator('.refusal').waitFor();
@@ -663,6 +674,11 @@ async function violations(page: Page): Promise<string[]> {
 
 /** Waits for animations and transitions to end. */
 async function settled(page: Page): Promise<void> {
+  await page.waitForFunction(() =>
+    [...document.querySelectorAll('path.edge[data-path]')].every(
+      (path) => path.getAttribute('d') === path.getAttribute('data-path'),
+    ),
+  );
   await page.evaluate(
     () =>
       new Promise<void>((resolve) => {
@@ -681,11 +697,13 @@ async function settled(page: Page): Promise<void> {
 }
 
 async function fitsInWidth(page: Page): Promise<void> {
-  const { page: whole, grid } = await page.evaluate(() => ({
-    page: document.documentElement.scrollWidth - innerWidth,
-    grid:
-      (document.querySelector('.grid')?.scrollWidth ?? 0) -
-      (document.querySelector('.grid')?.clientWidth ?? 0),
-  }));
+  const { whole, grid } = await page.evaluate(() => {
+    const excess = (element: Element | null): number =>
+      element === null ? 0 : element.scrollWidth - element.clientWidth;
+    return {
+      whole: excess(document.querySelector('.page')),
+      grid: excess(document.querySelector('.grid')),
+    };
+  });
   expect({ whole, grid }).toEqual({ whole: 0, grid: 0 });
 }

@@ -61,15 +61,13 @@ test.each([1, 1.5, 2])(
     const box = (await strip.boundingBox())!;
     const zoomed = async () =>
       Number.parseFloat(await page.locator('.overview-caption').innerText()) || 1;
-    for (let turn = 0; turn < 11; turn++) {
-      const before = await zoomed();
+    for (let before = 1; before < 1_000; before = await zoomed()) {
       // Zoom at the mark, which stays under the pointer.
       await page.mouse.move(box.x + 30, box.y + (WRONG / ROWS) * box.height);
       await page.mouse.wheel(0, -500);
       await expect.poll(zoomed).toBeGreaterThan(before);
       expect(await redPixels(page)).toBeGreaterThan(0);
     }
-    expect(await zoomed()).toBeGreaterThan(1_000);
     if (scale === 1) await picture(page, 'overview-zoomed');
     expect(complaints).toEqual([]);
     await close();
