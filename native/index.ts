@@ -196,7 +196,10 @@ export interface Addon {
   removeXattr(slot: number, regular: number, nameAt: number): number;
 
   // Hot calls of a /dev/fuse session.
-  /** Waits for a request: its length, 0 when the control descriptor was signalled, or -errno. */
+  /**
+   * Waits for a request: its length, 0 when the control descriptor was signalled, or -errno
+   * (-ENODEV: unmounted; -ECANCELED: told to stop).
+   */
   receive(fuseFd: number, controlFd: number): number;
   reply(fuseFd: number, at: number, length: number): number;
   /** Both in one call. */
@@ -222,6 +225,8 @@ export interface Addon {
   receiveDescriptor(socket: number): number;
   createEvent(): number;
   signalEvent(fd: number): number;
+  /** Makes the `receive` that waits for this event return -ECANCELED. */
+  stopEvent(fd: number): number;
   openFilesLimit(): { readonly soft: number; readonly hard: number };
   setOpenFilesLimit(soft: number, hard: number): number;
   /** An empty path means the descriptor itself. */

@@ -22,8 +22,8 @@ const MS_RDONLY = 1;
 const MNT_DETACH = 2;
 const O_RDWR = 2;
 const ENODEV = 19;
-const EBUSY = 16;
 const ECONNABORTED = 103;
+const ECANCELED = 125;
 const EINVAL = 22;
 
 const SUBTYPE = 'virtiofsd-inspector';
@@ -41,7 +41,7 @@ export interface FuseMount {
   readonly point: string;
   /** /dev/fuse of this session, for `serve`. */
   readonly fuseFd: number;
-  /** Signalling it ends `serve`. */
+  /** Signalling it (`signalEvent`) makes `serve` call its `onControl`. */
   readonly controlFd: number;
   /** "major:minor" of the mounted file system. */
   readonly device: string;
@@ -90,12 +90,14 @@ export function mountFuse(
     device: mounted.device,
     async unmount() {
       const ours = mountAt(point)?.id === mounted.id;
-      const said = ours ? detach(native, point, asRoot) : undefined;
+      const ended = ours ? detach(native, point, asRoot) : ALREADY_GONE;
       await guard.dismiss();
-      return said;
+      // A detached mount lives on for those who are inside it, and would keep `serve` waiting.
+      if (ended.busy) native.stopEvent(controlFd);
+      return ended.said;
     },
     stop() {
-      native.signalEvent(controlFd);
+      native.stopEvent(controlFd);
     },
     close() {
       native.closeDescriptor(fuseFd);
@@ -180,22 +182,33 @@ function sentenceOf(done: SpawnSyncReturns<string>): string {
   return done.error === undefined ? done.stderr.trim() : done.error.message;
 }
 
-function detach(native: Addon, point: string, asRoot: boolean): string | undefined {
-  const busy = `${point} was in use: it is detached, and what is open there fails from now on.`;
+/** How a mount ended. */
+interface Unmounted {
+  readonly busy: boolean;
+  readonly said: string | undefined;
+}
+
+const ALREADY_GONE: Unmounted = { busy: false, said: undefined };
+
+function detach(native: Addon, point: string, asRoot: boolean): Unmounted {
+  const busy = {
+    busy: true,
+    said: `${point} was in use: it is detached, and what is open there fails from now on.`,
+  };
   if (asRoot) {
     const result = native.unmount(point, 0);
-    if (result === 0 || result === -EINVAL) return undefined;
+    if (result === 0 || result === -EINVAL) return ALREADY_GONE;
     const lazy = native.unmount(point, MNT_DETACH);
-    if (lazy < 0) return `${point} cannot be unmounted (errno ${-lazy}).`;
-    return result === -EBUSY ? busy : undefined;
+    if (lazy < 0) return { busy: true, said: `${point} cannot be unmounted (errno ${-lazy}).` };
+    return busy;
   }
   if (spawnSync('fusermount3', ['-u', '--', point], { stdio: 'ignore' }).status === 0) {
-    return undefined;
+    return ALREADY_GONE;
   }
   try {
     unmountAsUser(point);
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return { busy: true, said: error instanceof Error ? error.message : String(error) };
   }
   return busy;
 }
@@ -204,8 +217,8 @@ function detach(native: Addon, point: string, asRoot: boolean): string | undefin
 export type Ended = 'unmounted' | 'stopped';
 
 /**
- * Answers requests until the mount is gone or the control descriptor is signalled. Blocks the
- * calling thread.
+ * Answers requests until the mount is gone or `FuseMount.stop` was called. Blocks the calling
+ * thread.
  *
  * @param onControl called when the control descriptor was signalled; true goes on serving
  * @throws Error when the device fails in a way that no later request can mend
@@ -230,6 +243,7 @@ export function serve(
     if (length < 0) {
       // ECONNABORTED: somebody wrote to the connection's "abort" file in /sys/fs/fuse.
       if (length === -ENODEV || length === -ECONNABORTED) return 'unmounted';
+      if (length === -ECANCELED) return 'stopped';
       throw new Error(`Reading /dev/fuse failed (errno ${-length}).`);
     }
     if (length === 0) {

@@ -58,6 +58,9 @@ constexpr int32_t kScratchSize = kReply + kReplySize + 4096 + 16;
 
 constexpr int32_t kHandleBytes = 128;  // MAX_HANDLE_SZ of the kernel
 
+// An eventfd adds up what is written to it: from this sum on, one of the writers wanted to stop.
+constexpr uint64_t kStopCount = 1ull << 32;
+
 // Flags of lookups.
 constexpr int32_t kWantHandle = 1;
 constexpr int32_t kKeepParent = 4;  // leave the opened parent in its slot, for the next call

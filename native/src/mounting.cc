@@ -91,6 +91,12 @@ Napi::Value signalEvent(const Napi::CallbackInfo& info) {
   return resultOf(info.Env(), write(intOf(info[0]), &one, sizeof one) < 0 ? -1 : 0);
 }
 
+// stopEvent(fd): makes the receive() that polls it return -ECANCELED. 0 or -errno.
+Napi::Value stopEvent(const Napi::CallbackInfo& info) {
+  const uint64_t stop = layout::kStopCount;
+  return resultOf(info.Env(), write(intOf(info[0]), &stop, sizeof stop) < 0 ? -1 : 0);
+}
+
 // openFilesLimit(): {soft, hard} of RLIMIT_NOFILE.
 Napi::Value openFilesLimit(const Napi::CallbackInfo& info) {
   struct rlimit limit = {};
@@ -122,6 +128,7 @@ void defineMounting(Napi::Env env, Napi::Object exports) {
   exports.Set("receiveDescriptor", Napi::Function::New(env, receiveDescriptor));
   exports.Set("createEvent", Napi::Function::New(env, createEvent));
   exports.Set("signalEvent", Napi::Function::New(env, signalEvent));
+  exports.Set("stopEvent", Napi::Function::New(env, stopEvent));
   exports.Set("openFilesLimit", Napi::Function::New(env, openFilesLimit));
   exports.Set("setOpenFilesLimit", Napi::Function::New(env, setOpenFilesLimit));
 }

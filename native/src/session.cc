@@ -106,7 +106,7 @@ int32_t receiveOnce(State& state, int fuseFd) {
 }
 
 // Waits for the next request. Returns its length, 0 when the control descriptor was signalled,
-// or -errno (-ENODEV: unmounted).
+// -ECANCELED when it was told to stop, or -errno (-ENODEV: unmounted).
 //
 // Reading comes first: a failing read costs a quarter of what a poll costs, and a busy device
 // answers it. So that a busy device does not starve the control descriptor, every 64th call polls
@@ -123,9 +123,9 @@ int32_t receive(State& state, int32_t fuseFd, int32_t controlFd) {
         return -errno;
       }
       if (watched[1].revents & POLLIN) {
-        uint64_t count;
+        uint64_t count = 0;
         [[maybe_unused]] const ssize_t drained = read(controlFd, &count, sizeof count);
-        return 0;
+        return count >= layout::kStopCount ? -ECANCELED : 0;
       }
     }
     const int32_t length = receiveOnce(state, fuseFd);

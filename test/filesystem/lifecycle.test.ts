@@ -35,6 +35,17 @@ describe('a daemon that ends', () => {
     expect(guards(share.mount)).toBe(0);
   });
 
+  it('ends on SIGTERM also while a program is inside, and says so', async () => {
+    const share = await serve({ handles: 'mandatory' });
+    const inside = spawn('sleep', ['60'], { cwd: share.mount });
+    await once(inside, 'spawn');
+    expect(await share.stop()).toBe(0);
+    expect(mountAt(share.mount)).toBeUndefined();
+    expect(share.log.join('\n')).toMatch(/was in use/);
+    expect(() => fs.readdirSync(`/proc/${inside.pid ?? 0}/cwd/`)).toThrow(/ENOTCONN/);
+    inside.kill();
+  });
+
   it('ends by itself when somebody unmounts', async () => {
     const share = await serve({ handles: 'never' });
     expect(spawnSync('umount', [share.mount]).status).toBe(0);

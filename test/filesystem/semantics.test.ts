@@ -232,6 +232,21 @@ it('refuses every change with --readonly', async () => {
   }
 });
 
+it('answers ENFILE when its descriptors are used up, and recovers', async () => {
+  const share = await serve({ handles: 'never', more: ['--rlimit-nofile', '660'] });
+  must({ ...share, mount: share.shared }, 'touch $(seq 100)');
+  const { stderr } = shell(share, 'ls -l; for i in $(seq 100); do cat $i; done');
+  expect(stderr).toContain('Too many open files in system');
+  must(share, 'echo 2 > /proc/sys/vm/drop_caches; rm 1; cat 2; echo 2 > /proc/sys/vm/drop_caches');
+  // File handles need no descriptor each.
+  const roomy = await serve({
+    handles: 'mandatory',
+    shared: share.shared,
+    more: ['--rlimit-nofile', '660'],
+  });
+  must(roomy, 'ls -l > /dev/null; for i in $(seq 2 100); do cat $i; done');
+});
+
 it('looks into mounts below the shared directory, also with odd names', async () => {
   const share = await serve({ handles: 'mandatory' });
   const point = path.join(share.shared, 'a space\tand tab');

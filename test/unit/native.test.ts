@@ -106,6 +106,9 @@ describe('the addon', () => {
     native.setNonblocking(sockets[0]);
     native.signalEvent(control);
     expect(native.receive(sockets[0], control)).toBe(0);
+    native.signalEvent(control);
+    native.stopEvent(control);
+    expect(native.receive(sockets[0], control)).toBe(-125);
     for (const fd of [control, ...sockets]) native.closeDescriptor(fd);
   });
 
