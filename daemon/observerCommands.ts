@@ -1,6 +1,7 @@
 /** The commands that look at a running daemon: list, snapshot, events. */
 
 import type { Command } from 'commander';
+import { InvalidArgumentError } from 'commander';
 import type { Connection } from './inspector/connect';
 import { connect, findTarget } from './inspector/connect';
 import { listRuntimeFiles } from './inspector/runtimeFiles';
@@ -40,7 +41,7 @@ export function addObserverCommands(program: Command): void {
 }
 
 function parseSeq(text: string): string {
-  if (!/^[0-9]{1,15}$/.test(text)) throw new Error(`--from ${text}: give the number of an event.`);
+  if (!/^[0-9]{1,15}$/.test(text)) throw new InvalidArgumentError('Give the number of an event.');
   return text;
 }
 

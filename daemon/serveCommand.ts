@@ -3,6 +3,7 @@
 import * as fs from 'node:fs';
 import type { Command } from 'commander';
 import { InvalidArgumentError, Option } from 'commander';
+import type { InspectAddress } from './inspector/inspectorServer';
 import { parseInspectAddress } from './inspector/inspectorServer';
 import type { CacheMode, HandleMode } from './passthrough/options';
 import type { Log, ServeOptions } from './serve';
@@ -28,7 +29,7 @@ interface Given {
   readonly announceSubmounts: boolean;
   readonly allowOther?: true;
   readonly rlimitNofile?: number;
-  readonly inspect: boolean | string;
+  readonly inspect: boolean | InspectAddress;
   readonly logLevel: Level;
 }
 
@@ -62,7 +63,11 @@ export function addServeCommand(program: Command): void {
     .option('--no-announce-submounts', 'do not tell the guest about mounts below the directory')
     .option('--allow-other', 'let other users in (as root always)')
     .option('--rlimit-nofile <n>', 'descriptor limit; 0 leaves it as it is', count)
-    .option('--inspect [address]', 'HOST:PORT on loopback, or unix:PATH (a free port)')
+    .option(
+      '--inspect [address]',
+      'HOST:PORT on loopback, or unix:PATH (a free port)',
+      inspectAddress,
+    )
     .option('--no-inspect', 'serve no inspector')
     .addOption(new Option('--log-level <level>').choices([...LEVELS]).default('info'))
     .action((given: Given) => serveMount(serveOptions(given), stderrLog(given.logLevel)));
@@ -72,6 +77,14 @@ function count(text: string): number {
   const value = Number(text);
   if (!/^[0-9]{1,9}$/.test(text)) throw new InvalidArgumentError('Give a number of descriptors.');
   return value;
+}
+
+function inspectAddress(text: string): InspectAddress {
+  try {
+    return parseInspectAddress(text);
+  } catch (error) {
+    throw new InvalidArgumentError(error instanceof Error ? error.message : String(error));
+  }
 }
 
 /** @throws Error with a sentence when the shared directory is none */
@@ -97,7 +110,9 @@ function serveOptions(given: Given): ServeOptions {
     inspect:
       given.inspect === false
         ? null
-        : parseInspectAddress(given.inspect === true ? undefined : given.inspect),
+        : given.inspect === true
+          ? parseInspectAddress('')
+          : given.inspect,
   };
 }
 

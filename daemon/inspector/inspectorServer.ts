@@ -118,17 +118,17 @@ export async function startInspectorServer(
 }
 
 /**
- * Reads the value of `--inspect`.
+ * Reads the value of `--inspect`; empty: 127.0.0.1 and a free port.
  *
  * @throws with a sentence when it is not `HOST:PORT`, `PORT` or `unix:PATH`, or not loopback
  */
-export function parseInspectAddress(text: string | undefined): InspectAddress {
-  if (text === undefined || text === '') return { kind: 'tcp', host: '127.0.0.1', port: 0 };
+export function parseInspectAddress(text: string): InspectAddress {
+  if (text === '') return { kind: 'tcp', host: '127.0.0.1', port: 0 };
   if (text.startsWith('unix:')) {
     const socket = text.slice('unix:'.length);
     // sun_path of unix(7).
     if (socket === '' || Buffer.byteLength(socket) > 107) {
-      throw new Error(`--inspect=${text}: the path of a Unix socket has 1 to 107 bytes.`);
+      throw new Error(`The path of a Unix socket has 1 to 107 bytes.`);
     }
     return { kind: 'unix', path: path.resolve(socket) };
   }
@@ -136,7 +136,7 @@ export function parseInspectAddress(text: string | undefined): InspectAddress {
   const port = Number(parts?.[2] ?? NaN);
   if (parts === null || port > 65_535) {
     throw new Error(
-      `--inspect=${text}: give HOST:PORT with a loopback host (127.0.0.1, localhost, [::1]), a port, or unix:PATH. ` +
+      `Give HOST:PORT with a loopback host (127.0.0.1, localhost, [::1]), a port, or unix:PATH. ` +
         'From another machine, forward the port with ssh -L.',
     );
   }
