@@ -83,7 +83,14 @@ export class Grid {
     this.#top = top;
     const ids = headCell('ids', 'inodes_by_ids', 'by_ids', 'ino / dev / mount');
     const entries = headCell('entry-cell', 'entries', '', 'node id · kind · path');
-    const handles = headCell('handle', 'inodes_by_handle', 'by_handle', 'mount · type · bytes');
+    const handles = headCell(
+      'handle',
+      'inodes_by_handle',
+      'by_handle',
+      'mount · ',
+      el('span', { class: 'handle-type', text: 'type · ' }),
+      'bytes',
+    );
     this.#heads = [ids, entries, handles];
     this.#head = el(
       'div',
@@ -343,11 +350,16 @@ export class Grid {
   }
 }
 
-function headCell(name: string, title: string, alias: string, parts: string): HTMLElement {
+function headCell(
+  name: string,
+  title: string,
+  alias: string,
+  ...parts: readonly (Node | string)[]
+): HTMLElement {
   const cell = el('div', { class: `cell ${name}`, attributes: { role: 'columnheader' } });
   const first = el('div', { class: 'head-title', text: title });
   if (alias !== '') first.append(el('span', { class: 'head-alias', text: alias }));
-  cell.append(first, el('div', { class: 'head-parts', text: parts }));
+  cell.append(first, el('div', { class: 'head-parts' }, ...parts));
   return cell;
 }
 

@@ -181,6 +181,7 @@ export function header(actions: HeaderActions): Header {
         view.paused ? 'Follow the daemon again' : 'Pause this view; the daemon goes on',
       );
       pause.setPressed(view.paused);
+      pause.element.classList.toggle('gone', view.phase.at !== 'open');
       drawMode(mode, target);
       if (status === undefined) return;
       const { counters, open } = status;

@@ -158,7 +158,8 @@ function handleSpan(handle: HandleJson, className: string): HTMLElement {
   return el(
     'span',
     { class: className },
-    el('span', { class: 'handle-place', text: `${handle.mntId} · ${handle.type} · ` }),
+    el('span', { class: 'handle-place', text: `${handle.mntId} · ` }),
+    el('span', { class: 'handle-type', text: `${handle.type} · ` }),
     el('span', { class: 'handle-head', text: head }),
     el('span', { class: 'handle-tail', text: head === '' ? tail : ` ${tail}` }),
   );

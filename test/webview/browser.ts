@@ -14,7 +14,9 @@ export const UI_LIBRARIES = ['toolkit', 'elements'] as const;
 export type UiLibrary = (typeof UI_LIBRARIES)[number];
 
 /** The page with one of the two libraries, built as scripts/build.mjs builds it. */
-export async function buildPage(library: UiLibrary): Promise<{ dir: string; remove(): void }> {
+export async function buildPage(
+  library: UiLibrary,
+): Promise<{ dir: string; readonly remove: () => void }> {
   const dir = mkdtempSync(path.join(tmpdir(), `key-map-${library}-`));
   await build({
     absWorkingDir: ROOT,
@@ -52,7 +54,7 @@ export interface OpenPage {
   readonly page: Page;
   /** What the page complained about: refused by the policy, thrown, logged as an error. */
   readonly complaints: readonly string[];
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
 }
 
 export async function openPage(

@@ -11,15 +11,7 @@ import type { OpenPage } from './browser';
 import { buildPage, drawn, launch, openPage, picture, UI_LIBRARIES } from './browser';
 import { Peer } from './peer';
 import type { Scene } from './scenes';
-import {
-  emptyScene,
-  entry,
-  handleHit,
-  hazardScene,
-  rejectedLookup,
-  status,
-  STOLEN_BY_3,
-} from './scenes';
+import { emptyScene, entry, handleHit, hazardScene, rejectedLookup, status } from './scenes';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 

@@ -144,7 +144,12 @@ export class Peer {
       }
       case 'row':
         return { result: { nodeid: scene.nodeidOfRow((params as { row: number }).row) } };
-      default:
+      case 'snapshot':
+      case 'pages':
+      case 'events.follow':
+      case 'events.stop':
+      case 'map.stop':
+      case 'hazards':
         return { error: { code: RPC_ERRORS.unknownMethod, message: `Not scripted: ${method}.` } };
     }
   }
