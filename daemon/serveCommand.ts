@@ -29,7 +29,8 @@ interface Given {
   readonly announceSubmounts: boolean;
   readonly allowOther?: true;
   readonly rlimitNofile?: number;
-  readonly inspect: boolean | InspectAddress;
+  /** Left out: undefined; `--inspect` alone: true; `--no-inspect`: false. */
+  readonly inspect: boolean | undefined | InspectAddress;
   readonly logLevel: Level;
 }
 
@@ -110,7 +111,7 @@ function serveOptions(given: Given): ServeOptions {
     inspect:
       given.inspect === false
         ? null
-        : given.inspect === true
+        : given.inspect === true || given.inspect === undefined
           ? parseInspectAddress('')
           : given.inspect,
   };

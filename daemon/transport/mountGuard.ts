@@ -56,6 +56,8 @@ export function guardMount(
   return {
     pid: child.pid ?? 0,
     dismiss() {
+      // From now on the daemon waits for it.
+      child.ref();
       child.stdin.end('bye\n');
       return ended;
     },
