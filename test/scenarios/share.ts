@@ -254,7 +254,7 @@ export const CALLS_BEFORE_LOOKUPS = 2;
 let program: Promise<string> | null = null;
 
 /** The daemon of this tree, built once a process. */
-function daemonProgram(): Promise<string> {
+export function daemonProgram(): Promise<string> {
   if (program !== null) return program;
   const outdir = path.join(root, 'out', `scenarios-${process.pid}`);
   process.once('exit', () => fs.rmSync(outdir, { recursive: true, force: true }));
@@ -351,7 +351,8 @@ export class Daemon {
   /** Every event so far, in order. */
   readonly events: EventJson[] = [];
   readonly #waiters = new Set<Waiter>();
-  readonly #exited: Promise<unknown>;
+  /** Resolves when the process is gone. */
+  readonly exited: Promise<unknown>;
   readonly #held = new Set<number>();
   #markers = 0;
 
@@ -365,7 +366,7 @@ export class Daemon {
     readonly log: readonly string[],
     private readonly connection: Connection,
   ) {
-    this.#exited = once(child, 'exit');
+    this.exited = once(child, 'exit');
   }
 
   async follow(): Promise<void> {
@@ -506,6 +507,26 @@ export class Daemon {
     if (result < 0) throw new Error(`Remounting ${this.mount} failed: ${result}`);
   }
 
+  /** The exit status, or null while it runs and when a signal ended it. */
+  get exitCode(): number | null {
+    return this.child.exitCode;
+  }
+
+  /** The first events as `events --json` prints them, one a line. */
+  async commandLineEvents(count: number): Promise<unknown[]> {
+    const follower = spawn(
+      process.execPath,
+      [await daemonProgram(), 'events', String(this.pid), '--json', '--from', '1'],
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    );
+    const lines: unknown[] = [];
+    for await (const line of createInterface({ input: follower.stdout })) {
+      lines.push(JSON.parse(line) as unknown);
+      if (lines.length === count) follower.kill();
+    }
+    return lines;
+  }
+
   /** Open descriptors of the daemon's process. */
   descriptors(): number {
     return fs.readdirSync(`/proc/${this.pid}/fd`).length;
@@ -522,7 +543,7 @@ export class Daemon {
     for (const fd of this.#held) this.#letGo(fd);
     if (this.child.exitCode !== null || this.child.signalCode !== null) return;
     process.kill(this.pid, 'SIGTERM');
-    await this.#exited;
+    await this.exited;
   }
 
   /** kill -9, if it still runs. */
@@ -530,7 +551,7 @@ export class Daemon {
     running.delete(this);
     if (this.child.exitCode !== null || this.child.signalCode !== null) return;
     process.kill(this.pid, 'SIGKILL');
-    await this.#exited;
+    await this.exited;
   }
 }
 
