@@ -239,7 +239,8 @@ function revealButton(nodeid: string): HTMLElement {
 
 function hazardCard(hazard: HazardJson, shown: string): HTMLElement {
   const evidence = Object.entries(hazard.evidence).map(([name, value]) => ({
-    name,
+    // `oldGeneration` as words.
+    name: name.replaceAll(/([a-z])([A-Z])/g, '$1 $2').toLowerCase(),
     text: value === null ? 'unknown' : String(value),
     mono: true,
   }));

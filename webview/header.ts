@@ -134,6 +134,15 @@ export function header(actions: HeaderActions): Header {
     return { hit, count, item };
   });
 
+  const stats = el(
+    'div',
+    { class: 'stats' },
+    mode.element,
+    entries.element,
+    descriptors.element,
+    hazards.element,
+    lookups.element,
+  );
   const element = el(
     'header',
     { class: 'header' },
@@ -148,15 +157,7 @@ export function header(actions: HeaderActions): Header {
       pause.element,
       help.element,
     ),
-    el(
-      'div',
-      { class: 'stats' },
-      mode.element,
-      entries.element,
-      descriptors.element,
-      hazards.element,
-      lookups.element,
-    ),
+    stats,
   );
 
   return {
@@ -183,6 +184,7 @@ export function header(actions: HeaderActions): Header {
       pause.setPressed(view.paused);
       pause.element.classList.toggle('gone', view.phase.at !== 'open');
       drawMode(mode, target);
+      stats.hidden = status === undefined;
       if (status === undefined) return;
       const { counters, open } = status;
       let all = 0n;
@@ -202,12 +204,6 @@ export function header(actions: HeaderActions): Header {
         setText(count, countText(counters.lookups[hit]));
         item.classList.toggle('zero', counters.lookups[hit] === '0');
       }
-      // Without file handles every lookup goes by ids: that is the mode, not a fault.
-      element.classList.toggle(
-        'mode-never',
-        target?.inodeFileHandles.effective === 'never' &&
-          target.inodeFileHandles.requested === 'never',
-      );
     },
   };
 }

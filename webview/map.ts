@@ -153,12 +153,16 @@ const main = el(
 );
 
 document.documentElement.classList.toggle('plain', isPlainPage());
-document
-  .getElementById('root')
-  ?.replaceChildren(
-    el('div', { class: 'page' }, top.element, band.element, screen.banner, main, notes.element),
-    help.element,
-  );
+const page = el(
+  'div',
+  { class: 'page' },
+  top.element,
+  band.element,
+  screen.banner,
+  main,
+  notes.element,
+);
+document.getElementById('root')?.replaceChildren(page, help.element);
 top.search.setValue(view.query);
 
 new MutationObserver(() => overview.repaint()).observe(body, {
@@ -170,7 +174,9 @@ matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
   body.classList.toggle('plain-scheme-changed');
 });
 document.addEventListener('visibilitychange', () => {
-  if (!document.hidden) overview.changed();
+  if (document.hidden) return;
+  overview.changed();
+  refreshDetail();
 });
 document.addEventListener('keydown', pressed);
 document.addEventListener('copy', (event) => {
@@ -357,7 +363,7 @@ function readDetail(nodeid: string): void {
 
 function refreshDetail(): void {
   const nodeid = view.selected;
-  if (nodeid === null || detail.at !== 'shown' || paused) return;
+  if (nodeid === null || detail.at !== 'shown' || paused || document.hidden) return;
   const wait = detailReadAt + DETAIL_MS - performance.now();
   if (wait <= 0) readDetail(nodeid);
   else {
@@ -525,6 +531,8 @@ function draw(): void {
   band.draw();
   screen.draw(phase, mapWindow, target, view.query);
   main.classList.toggle('ended', phase.at !== 'open');
+  // Where no handles were asked for, going by ids is the mode, not a fault.
+  page.classList.toggle('mode-never', target?.inodeFileHandles.requested === 'never');
   main.classList.toggle('with-detail', detail.at !== 'closed');
   band.element.hidden = mapWindow === undefined || (phase.at !== 'open' && mapWindow.total === 0);
   main.style.setProperty('--panel-width', `${view.panel.width}px`);

@@ -3,6 +3,7 @@
 import { ui } from '#ui';
 import type { Target } from '../daemon/protocol/json';
 import type { MapWindow } from '../daemon/protocol/map';
+import { isPlainPage } from './channel';
 import { el, setText } from './dom';
 import { mark } from './glyphs';
 import type { Phase } from './session';
@@ -25,8 +26,10 @@ export interface Screens {
   ): void;
 }
 
-const NEXT_STEP =
-  'Check that the daemon runs (virtiofsd-inspector list), or start it again, then connect.';
+/** In VS Code the host says itself what to do. */
+const NEXT_STEP = isPlainPage()
+  ? ' Check that the daemon runs (virtiofsd-inspector list), or start it again, then connect.'
+  : '';
 
 export function screens(actions: ScreenActions): Screens {
   const title = el('h2', { class: 'screen-title' });
@@ -79,7 +82,7 @@ export function screens(actions: ScreenActions): Screens {
         setText(
           bannerText,
           phase.at === 'ended'
-            ? `${phase.message} This is the last that was seen. ${NEXT_STEP}`
+            ? `${phase.message} This is the last that was seen.${NEXT_STEP}`
             : 'Connecting to the daemon again. This is the last that was seen.',
         );
         bannerAgain.element.classList.toggle('gone', phase.at !== 'ended');
@@ -113,7 +116,7 @@ function screenOf(
     return { name: 'connecting', title: 'Connecting', text: phase.message };
   }
   if (phase.at === 'ended') {
-    return { name: 'ended', title: 'Not connected', text: `${phase.message} ${NEXT_STEP}` };
+    return { name: 'ended', title: 'Not connected', text: `${phase.message}${NEXT_STEP}` };
   }
   if (window === undefined) {
     return { name: 'reading', title: 'Reading the tables', text: '' };
