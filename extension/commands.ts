@@ -27,10 +27,20 @@ export interface Parts {
   readonly log: vscode.LogOutputChannel;
 }
 
-type Which = (daemon: Daemon) => boolean;
+/** Which daemons a command is for, and whether it takes the current one of several unasked. */
+interface Which {
+  fits(daemon: Daemon): boolean;
+  readonly takesCurrent: boolean;
+}
 
-const connected: Which = (daemon) => daemon.link !== undefined;
-const mounted: Which = (daemon) => mountpoint(daemon) !== undefined;
+const connected: Which = { fits: ({ link }) => link !== undefined, takesCurrent: true };
+const mounted: Which = {
+  fits: (daemon) => mountpoint(daemon) !== undefined,
+  takesCurrent: true,
+};
+const any: Which = { fits: () => true, takesCurrent: true };
+const chosen: Which = { fits: () => true, takesCurrent: false };
+const disconnected: Which = { fits: ({ link }) => link === undefined, takesCurrent: false };
 
 export function registerCommands(parts: Parts): vscode.Disposable {
   const { daemons, started, keyMaps, log } = parts;
@@ -52,7 +62,7 @@ export function registerCommands(parts: Parts): vscode.Disposable {
     [COMMANDS.startOnFolder]: (folder?: vscode.Uri) => startOnFolder(parts, folder),
     [COMMANDS.stopDaemon]: onDaemon(
       'Stop the daemon',
-      ({ key }) => started.has(key),
+      { fits: ({ key }) => started.has(key), takesCurrent: false },
       ({ key, name }) =>
         vscode.window.withProgress(
           { location: vscode.ProgressLocation.Window, title: `Stopping the daemon of ${name}` },
@@ -60,20 +70,12 @@ export function registerCommands(parts: Parts): vscode.Disposable {
         ),
     ),
     [COMMANDS.connectUrl]: () => connectUrl(parts),
-    [COMMANDS.connect]: onDaemon(
-      'Connect',
-      ({ link }) => link === undefined,
-      ({ key }) => daemons.connect(key),
-    ),
+    [COMMANDS.connect]: onDaemon('Connect', disconnected, ({ key }) => daemons.connect(key)),
     [COMMANDS.disconnect]: onDaemon('Disconnect', connected, ({ key }) => daemons.disconnect(key)),
-    [COMMANDS.openKeyMap]: onDaemon(
-      'Open the Key Map',
-      () => true,
-      (daemon) => {
-        if (daemon.link === undefined) daemons.connect(daemon.key);
-        keyMaps.open(daemon);
-      },
-    ),
+    [COMMANDS.openKeyMap]: onDaemon('Open the Key Map', chosen, (daemon) => {
+      if (daemon.link === undefined) daemons.connect(daemon.key);
+      keyMaps.open(daemon);
+    }),
     [COMMANDS.findEntry]: onDaemon('Find an entry', connected, async (daemon) => {
       const { client } = openState(daemon);
       const nodeid = await pickEntry(client, daemon.name, log);
@@ -82,14 +84,10 @@ export function registerCommands(parts: Parts): vscode.Disposable {
     [COMMANDS.copySnapshot]: onDaemon('Copy the snapshot', connected, (daemon) =>
       copySnapshot(parts, daemon),
     ),
-    [COMMANDS.copyUrl]: onDaemon(
-      'Copy the URL',
-      () => true,
-      async (daemon) => {
-        await vscode.env.clipboard.writeText(urlWithToken(daemon.address));
-        vscode.window.setStatusBarMessage('URL with token copied', 3_000);
-      },
-    ),
+    [COMMANDS.copyUrl]: onDaemon('Copy the URL', any, async (daemon) => {
+      await vscode.env.clipboard.writeText(urlWithToken(daemon.address));
+      vscode.window.setStatusBarMessage('URL with token copied', 3_000);
+    }),
     [COMMANDS.openTerminal]: onDaemon('Open a terminal in the mount', mounted, (daemon) => {
       const cwd = mountpoint(daemon);
       if (cwd === undefined) return;
@@ -280,7 +278,7 @@ async function pickDaemon(
   what: string,
   which: Which,
 ): Promise<Daemon | undefined> {
-  const candidates = daemons.list.filter(which);
+  const candidates = daemons.list.filter((daemon) => which.fits(daemon));
   const [first] = candidates;
   if (first === undefined) {
     const start = 'Start on a Folder…';
@@ -291,8 +289,9 @@ async function pickDaemon(
     if (chosen === start) await vscode.commands.executeCommand(COMMANDS.startOnFolder);
     return undefined;
   }
-  if (candidates.length === 1) return first;
   const { current } = daemons;
+  if (candidates.length === 1) return first;
+  if (which.takesCurrent && current !== undefined && which.fits(current)) return current;
   const chosen = await vscode.window.showQuickPick(
     candidates.map((daemon) => ({
       label: daemon.name,

@@ -95,7 +95,11 @@ function daemonItem(
   const words: string[] = [ROW_WORDS.daemon];
   if (started) words.push(ROW_WORDS.started);
   if (mountpoint(daemon) !== undefined) words.push(ROW_WORDS.mounted);
-  words.push(daemon.link === undefined ? ROW_WORDS.disconnected : ROW_WORDS.connected);
+  if (daemon.link !== undefined) words.push(ROW_WORDS.connected);
+  // A local daemon is connected to again by itself as long as it lives; by URL, only when asked.
+  if (state === undefined || (state.state === 'closed' && daemon.origin.kind === 'url')) {
+    words.push(ROW_WORDS.disconnected);
+  }
   item.contextValue = words.join(' ');
 
   const tooltip = new vscode.MarkdownString();

@@ -24,6 +24,9 @@ type Remembered = v.InferOutput<typeof remembered>;
 
 const MEMORY = 'keyMaps';
 
+/** The latest so many are remembered. */
+const REMEMBERED = 30;
+
 interface Editor {
   readonly panel: vscode.WebviewPanel;
   readonly session: MapSession;
@@ -111,15 +114,22 @@ export class KeyMaps implements vscode.WebviewPanelSerializer, vscode.Disposable
     panel.onDidDispose(() => {
       session.dispose();
       this.#editors.delete(editor);
-      void this.#remember();
     });
 
+    this.#load(panel);
+    void this.#remember();
+    return editor;
+  }
+
+  /** Loads the page afresh; it says `ready` when it is there. */
+  #load(panel: vscode.WebviewPanel): void {
     const pages = vscode.Uri.joinPath(this.context.extensionUri, 'dist', 'webview');
     const media = vscode.Uri.joinPath(this.context.extensionUri, 'media');
     panel.iconPath = {
       light: vscode.Uri.joinPath(media, 'keyMapLight.svg'),
       dark: vscode.Uri.joinPath(media, 'keyMapDark.svg'),
     };
+    const { webview } = panel;
     webview.options = { enableScripts: true, localResourceRoots: [pages] };
     webview.html = mapHtml({
       script: webview.asWebviewUri(vscode.Uri.joinPath(pages, 'map.js')).toString(),
@@ -128,8 +138,6 @@ export class KeyMaps implements vscode.WebviewPanelSerializer, vscode.Disposable
       cspSource: webview.cspSource,
       title: panel.title,
     });
-    void this.#remember();
-    return editor;
   }
 
   #targetOf(editor: Editor): MapTarget {
@@ -158,7 +166,11 @@ export class KeyMaps implements vscode.WebviewPanelSerializer, vscode.Disposable
   #follow(): void {
     for (const editor of this.#editors) {
       if (editor.ended) {
-        if (this.#targetOf(editor).state === 'there') editor.session.connect();
+        // A new page, because this one still shows what the former daemon said last.
+        if (this.#targetOf(editor).state === 'there') {
+          editor.session.hide();
+          this.#load(editor.panel);
+        }
       } else if (this.daemons.get(editor.key) === undefined) {
         editor.ended = true;
         editor.session.end(endedText(editor));
@@ -180,13 +192,17 @@ export class KeyMaps implements vscode.WebviewPanelSerializer, vscode.Disposable
     return v.parse(v.fallback(remembered, {}), this.context.workspaceState.get(MEMORY));
   }
 
+  /**
+   * Closed editors are not taken out: a window that closes closes its editors as well, and those
+   * are the ones to remember.
+   */
   async #remember(): Promise<void> {
-    const memory: Remembered = Object.fromEntries(
-      [...this.#editors].map(({ panel, key, sharedDir, url }) => [
-        panel.title,
-        { key, sharedDir, url },
-      ]),
+    const open = [...this.#editors].map(
+      ({ panel, key, sharedDir, url }) => [panel.title, { key, sharedDir, url }] as const,
     );
+    const titles = new Set(open.map(([title]) => title));
+    const closed = Object.entries(this.#memory).filter(([title]) => !titles.has(title));
+    const memory: Remembered = Object.fromEntries([...closed, ...open].slice(-REMEMBERED));
     await this.context.workspaceState.update(MEMORY, memory);
   }
 }
@@ -198,7 +214,9 @@ function sharedDirOf(daemon: Daemon): string {
 }
 
 function endedText({ sharedDir, url }: Pick<Editor, 'sharedDir' | 'url'>): string {
-  const which = sharedDir === '' ? 'The daemon' : `The daemon that shared ${sharedDir}`;
+  if (sharedDir === '')
+    return 'The daemon has ended. Close this editor, and open the Key Map anew.';
+  const which = `The daemon that shared ${sharedDir}`;
   return url === null
     ? `${which} has ended. When one shares the same folder again, this map goes on with it.`
     : `${which} at ${url} is not connected. Connect by its URL, or close this editor.`;

@@ -3,6 +3,7 @@
 import * as vscode from 'vscode';
 import type { Daemons } from './core/daemons';
 import { summarize } from './core/words';
+import type { DaemonRow } from './daemonsView';
 import { COMMANDS } from './ids';
 
 const BACKGROUNDS = {
@@ -17,7 +18,6 @@ export function createStatusBar(daemons: Daemons): vscode.Disposable {
     40,
   );
   item.name = 'virtiofsd Inspector';
-  item.command = COMMANDS.openKeyMap;
   const refresh = (): void => {
     const { current } = daemons;
     const state = current?.link?.state;
@@ -25,6 +25,8 @@ export function createStatusBar(daemons: Daemons): vscode.Disposable {
       item.hide();
       return;
     }
+    const row: DaemonRow = { row: 'daemon', key: current.key };
+    item.command = { command: COMMANDS.openKeyMap, title: 'Open Key Map', arguments: [row] };
     if (state.state === 'connecting') {
       item.text = `$(loading~spin) ${current.name}`;
       item.tooltip = 'Connecting to the daemon';

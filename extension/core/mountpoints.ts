@@ -90,12 +90,12 @@ export async function noteMount(mountpoint: string, daemonPid: number): Promise<
 /** Removes the folder and its note after the daemon has ended. */
 export async function removeMountpoint(mountpoint: string, log: Log): Promise<void> {
   try {
-    await rmdir(mountpoint);
+    await removeFolder(mountpoint);
   } catch (first) {
     // A killed daemon leaves a dead mount (ENOTCONN), a busy one is still there (EBUSY).
     await unmount(mountpoint);
     try {
-      await rmdir(mountpoint);
+      await removeFolder(mountpoint);
     } catch (second) {
       log.warn(
         `${mountpoint} could not be removed (${messageOf(first)}; then ${messageOf(second)}). ` +
@@ -105,6 +105,14 @@ export async function removeMountpoint(mountpoint: string, log: Log): Promise<vo
     }
   }
   await rm(noteOf(mountpoint), { force: true });
+}
+
+async function removeFolder(folder: string): Promise<void> {
+  try {
+    await rmdir(folder);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
 }
 
 /**

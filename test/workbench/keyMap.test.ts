@@ -87,12 +87,29 @@ describe.skipIf(obstacle !== undefined)(
         .filter({ hasText: text });
     }
 
+    /** The row of a daemon on our share; below it stand rows about it that name the share, too. */
+    function daemonRow(): Locator {
+      return treeRow('Daemons', name()).and(workbench.page.locator('[aria-level="1"]'));
+    }
+
     async function showView(): Promise<void> {
       const tab = workbench.page
         .locator('.activitybar')
         .getByRole('tab', { name: 'virtiofsd Inspector' });
       if ((await tab.getAttribute('aria-selected')) !== 'true') await tab.click();
       await workbench.page.locator('.pane-header[aria-label*="Daemons"]').waitFor();
+    }
+
+    /** Clicks an item of the open context menu. */
+    async function choose(title: string): Promise<void> {
+      const item = workbench.page.getByRole('menuitem', { name: title, exact: true });
+      // A menu takes no click in the moment in which it opens.
+      await expect
+        .poll(async () => {
+          await item.click({ timeout: 500 }).catch(() => undefined);
+          return item.isVisible();
+        })
+        .toBe(false);
     }
 
     async function startFromExplorer(): Promise<void> {
@@ -104,14 +121,7 @@ describe.skipIf(obstacle !== undefined)(
       await page
         .locator('.explorer-folders-view .monaco-list-row', { hasText: name() })
         .click({ button: 'right' });
-      const item = page.getByRole('menuitem', { name: 'Start Daemon on Folder…' });
-      // A menu takes no click in the moment in which it opens.
-      await expect
-        .poll(async () => {
-          await item.click({ timeout: 500 }).catch(() => undefined);
-          return item.isVisible();
-        })
-        .toBe(false);
+      await choose('Start Daemon on Folder…');
     }
 
     /** The Key Map's document once it is connected to a daemon. */
@@ -126,9 +136,9 @@ describe.skipIf(obstacle !== undefined)(
       await showView();
       await startFromExplorer();
       const map = await connectedMap();
-      await expect.poll(() => map.locator('body').innerText()).toContain(share);
+      await expect.poll(() => map.locator('body').innerText()).toContain(name());
       await showView();
-      await treeRow('Daemons', name()).first().waitFor();
+      await daemonRow().first().waitFor();
       await treeRow('Daemons', 'mandatory').first().waitFor();
     });
 
@@ -151,6 +161,7 @@ describe.skipIf(obstacle !== undefined)(
       const map = await connectedMap();
       await map.getByText(/H1/).first().waitFor();
       await workbench.command('Notifications: Clear All Notifications');
+      await workbench.page.mouse.move(700, 600);
       await workbench.screenshot('keymap-dark-map');
 
       await treeRow('Hazards', 'Information').first().click();
@@ -158,16 +169,52 @@ describe.skipIf(obstacle !== undefined)(
       await treeRow('Hazards', 'H1 INODE-NUMBER REUSE').first().click();
       await treeRow('Hazards', 'report.new').first().click();
       await map.locator('[aria-selected="true"]', { hasText: 'report' }).first().waitFor();
+      await workbench.page.mouse.move(700, 600);
       await workbench.screenshot('keymap-dark-hazard');
+    });
+
+    test('an entry is found by a part of its name, and revealed', async () => {
+      onTestFailed(report);
+      const { page } = workbench;
+      await workbench.command('virtiofsd Inspector: Find Entry…');
+      const input = page.locator('.quick-input-widget input');
+      await input.fill('main');
+      await page
+        .locator('.quick-input-widget .monaco-list-row', { hasText: 'src/main.c' })
+        .waitFor();
+      await page.keyboard.press('Enter');
+      const map = await connectedMap();
+      await map.locator('[aria-selected="true"]', { hasText: 'main.c' }).first().waitFor();
+    });
+
+    test('a daemon is connected to by its URL', async () => {
+      onTestFailed(report);
+      const { page } = workbench;
+      const { url, token } = await runtimeFileOf(share);
+      await workbench.command('virtiofsd Inspector: Connect to Daemon by URL…');
+      const input = page.locator('.quick-input-widget input');
+      await input.fill(url);
+      await page.locator('.quick-input-widget').getByText('The token is missing').waitFor();
+      await input.fill(`${url}?token=${token}`);
+      await page.keyboard.press('Enter');
+      const tab = page.getByRole('tab', { name: `Key Map: ${name()} (2)` });
+      await tab.waitFor();
+      await connectedMap();
+      await workbench.command('View: Close Editor');
+      await tab.waitFor({ state: 'detached' });
+      // The daemons of this window stand first, so the second one is the same daemon by URL.
+      await daemonRow().nth(1).click({ button: 'right' });
+      await choose('Disconnect');
+      await daemonRow().nth(1).waitFor({ state: 'detached' });
     });
 
     test('stopped, it disappears from the tree, its mount is gone, and the map says so', async () => {
       onTestFailed(report);
       const mount = await mountOf(share);
       await workbench.command('virtiofsd Inspector: Stop Daemon');
-      await treeRow('Daemons', name()).first().waitFor({ state: 'detached' });
+      await daemonRow().first().waitFor({ state: 'detached' });
       await gone(mount);
-      expect(existsSync(`${mount}.json`)).toBe(false);
+      await gone(`${mount}.json`);
       const map = await workbench.frameOf('map');
       await map.locator('body[data-state="ended"]').waitFor();
       expect(await map.locator('body').innerText()).toContain('has ended');
@@ -194,8 +241,8 @@ describe.skipIf(obstacle !== undefined)(
         ],
         { stdio: 'ignore' },
       );
-      await treeRow('Daemons', name()).first().waitFor();
-      await treeRow('Daemons', name()).first().hover();
+      await daemonRow().first().waitFor();
+      await daemonRow().first().hover();
       await treeRow('Daemons', name())
         .first()
         .getByRole('button', { name: 'Open Key Map' })
@@ -215,7 +262,7 @@ describe.skipIf(obstacle !== undefined)(
       }
       outside.kill('SIGTERM');
       await once(outside, 'exit');
-      await treeRow('Daemons', name()).first().waitFor({ state: 'detached' });
+      await daemonRow().first().waitFor({ state: 'detached' });
     });
 
     test('a window that closes takes its daemons along', async () => {
@@ -225,7 +272,7 @@ describe.skipIf(obstacle !== undefined)(
       const mount = await mountOf(share);
       await workbench.setTheme('Default Dark Modern');
       await gone(mount);
-      expect(existsSync(`${mount}.json`)).toBe(false);
+      await gone(`${mount}.json`);
       const map = await workbench.frameOf('map');
       await map.locator('body[data-state="ended"]').waitFor();
     });
@@ -244,15 +291,25 @@ describe.skipIf(obstacle !== undefined)(
   },
 );
 
-/** Where the daemon that shares the folder is mounted, by its runtime file. */
+interface Runtime {
+  readonly sharedDir: string;
+  readonly transport: string;
+  readonly url: string;
+  readonly token: string;
+}
+
+/** Where the daemon that shares the folder is mounted. */
 async function mountOf(share: string): Promise<string> {
+  return (await runtimeFileOf(share)).transport.replace('/dev/fuse on ', '');
+}
+
+async function runtimeFileOf(share: string): Promise<Runtime> {
   for (const name of await readdir(RUNTIME)) {
     if (!/^\d+\.json$/.test(name)) continue;
-    const file = JSON.parse(await readFile(path.join(RUNTIME, name), 'utf8')) as {
-      sharedDir: string;
-      transport: string;
-    };
-    if (file.sharedDir === share) return file.transport.replace('/dev/fuse on ', '');
+    // Another test's daemon may end between the listing and the reading.
+    const text = await readFile(path.join(RUNTIME, name), 'utf8').catch(() => undefined);
+    const file = text === undefined ? undefined : (JSON.parse(text) as Runtime);
+    if (file?.sharedDir === share) return file;
   }
   throw new Error(`No daemon shares ${share}.`);
 }
