@@ -91,11 +91,11 @@ export async function serveMount(options: ServeOptions, log: Log): Promise<void>
           log('info', message.why === 'unmounted' ? 'The mount is gone.' : 'Stopped serving.');
       }
     });
-    worker.on('error', reject);
+    worker.once('error', reject);
   });
-  const exited = new Promise<void>((resolve, reject) => {
-    worker.on('error', reject);
-    worker.on('exit', () => resolve());
+  const ended = new Promise<Error | null>((resolve) => {
+    worker.once('error', resolve);
+    worker.once('exit', () => resolve(null));
   });
 
   const unmount = async () => {
@@ -140,7 +140,8 @@ export async function serveMount(options: ServeOptions, log: Log): Promise<void>
     process.once('SIGHUP', stop);
     Atomics.store(control, CONTROL.go, 1);
     Atomics.notify(control, CONTROL.go);
-    await exited;
+    const failure = await ended;
+    if (failure !== null) throw failure;
   } catch (error) {
     await worker.terminate();
     throw error;
