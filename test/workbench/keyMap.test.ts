@@ -126,9 +126,16 @@ describe.skipIf(obstacle !== undefined)(
 
     /** The Key Map's document once it is connected to a daemon. */
     async function connectedMap(): Promise<Frame> {
-      const map = await workbench.frameOf('map');
-      await map.locator('body[data-ready="1"][data-state="open"]').waitFor();
-      return map;
+      // A page that goes on with another daemon is loaded anew, and its frame is another one then.
+      for (let attempt = 1; ; attempt++) {
+        const map = await workbench.frameOf('map');
+        try {
+          await map.locator('body[data-ready="1"][data-state="open"]').waitFor({ timeout: 10_000 });
+          return map;
+        } catch (error) {
+          if (attempt === 3) throw error;
+        }
+      }
     }
 
     test('a daemon is started from the explorer, and its map opens', async () => {
@@ -218,11 +225,13 @@ describe.skipIf(obstacle !== undefined)(
       const map = await workbench.frameOf('map');
       await map.locator('body[data-state="ended"]').waitFor();
       expect(await map.locator('body').innerText()).toContain('has ended');
+      await treeRow('Hazards', 'Information').waitFor({ state: 'detached' });
       await workbench.screenshot('keymap-dark-ended');
     });
 
     test('a daemon from elsewhere shows up by itself, and its map outlives reloads', async () => {
       onTestFailed(report);
+      const { page } = workbench;
       const mount = path.join(folder, 'mount');
       await mkdir(mount);
       outside = spawn(
@@ -248,6 +257,8 @@ describe.skipIf(obstacle !== undefined)(
         .getByRole('button', { name: 'Open Key Map' })
         .click();
       await connectedMap();
+      // It goes on in the editor of the daemon before.
+      expect(await page.getByRole('tab', { name: /^Key Map/ }).count()).toBe(1);
       await reuseNumber(share, mount, 'notes');
       for (const [theme, shot] of [
         ['Default Light Modern', 'keymap-light'],
