@@ -99,13 +99,28 @@ function readDirectory(directory: string): string[] {
   }
 }
 
-/** @returns null when the daemon is gone or the file is not one */
+/**
+ * Whether a runtime file is this user's, or root's. In a place that others may write to, a file of
+ * theirs would lead our clients to a server of theirs.
+ */
+function isTrusted({ uid, mode }: fs.Stats): boolean {
+  const own = process.getuid?.();
+  const askedAsRoot = own === 0 && uid === Number(process.env['SUDO_UID'] ?? NaN);
+  return (uid === own || uid === 0 || askedAsRoot) && (mode & 0o022) === 0;
+}
+
+/** @returns null when the daemon is gone or the file is not one, or another user's */
 export function readRuntimeFile(
   file: string,
   complain: (sentence: string) => void,
 ): RuntimeFile | null {
   let json: unknown;
   try {
+    const stats = fs.lstatSync(file);
+    if (!isTrusted(stats)) {
+      complain(`${file} belongs to another user or is writable by others; it is not believed.`);
+      return null;
+    }
     json = JSON.parse(fs.readFileSync(file, 'utf8'));
   } catch (error) {
     // Another process may have cleaned it up meanwhile; anything else is worth a word.

@@ -9,7 +9,7 @@
 const FAN = 4;
 
 export class SeverityPyramid {
-  #levels: Uint8Array[] = [new Uint8Array(64)];
+  #levels: Uint8Array[] = levelsAbove(new Uint8Array(64));
 
   get byteLength(): number {
     return this.#levels.reduce((sum, level) => sum + level.length, 0);
@@ -73,16 +73,22 @@ export class SeverityPyramid {
     const old = this.#base;
     const base = new Uint8Array(Math.ceil(Math.max(rows, old.length * 1.125) / FAN) * FAN);
     base.set(old);
-    this.#levels = [base];
-    for (let below = base; below.length > FAN;) {
-      const level = new Uint8Array(Math.ceil(below.length / FAN));
-      for (let i = 0; i < level.length; i++) {
-        level[i] = maximum(below, i * FAN, Math.min(below.length, (i + 1) * FAN));
-      }
-      this.#levels.push(level);
-      below = level;
-    }
+    this.#levels = levelsAbove(base);
   }
+}
+
+/** The rows' own level and all above it, up to one of at most four cells. */
+function levelsAbove(base: Uint8Array): Uint8Array[] {
+  const levels = [base];
+  for (let below = base; below.length > FAN;) {
+    const level = new Uint8Array(Math.ceil(below.length / FAN));
+    for (let i = 0; i < level.length; i++) {
+      level[i] = maximum(below, i * FAN, Math.min(below.length, (i + 1) * FAN));
+    }
+    levels.push(level);
+    below = level;
+  }
+  return levels;
 }
 
 function maximum(values: Uint8Array, from: number, to: number): number {

@@ -148,7 +148,7 @@ scenario('everyday work on ext4', needs, () => {
         await daemon.settle();
         run('git', ['checkout', '-q', branch], folder);
         // In another order than before, as editors and language servers do.
-        for (const name of relative.toReversed()) {
+        for (const name of [...relative].reverse()) {
           expect(fs.readFileSync(daemon.guest(name), 'utf8')).toContain(branch);
         }
       }
