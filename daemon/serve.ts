@@ -19,7 +19,7 @@ import { PROTOCOL_VERSION } from './protocol/json';
 import type { LookupRuleName } from './tables/lookupRule';
 import type { VolumeFacts } from './tables/recorder';
 import { makeRing, RingReader } from './trace/eventRing';
-import { readRecord } from './trace/record';
+import { readRecord, RecordGlance } from './trace/record';
 import { mountFuse } from './transport/fuseSession';
 import { VERSION } from './version';
 import type { FromWorker, WorkerStart } from './workerMessages';
@@ -174,8 +174,8 @@ async function startObservers(
   source: Source,
 ): Promise<Observers> {
   const reader = new RingReader(ring);
-  const history = new EventHistory();
   const volumes = new Map<number, VolumeFacts>();
+  const history = new EventHistory(volumes);
   const model = new LiveModel(target, {
     event: (event) => history.push(event),
     probe: (nodeid, because) => {
@@ -197,11 +197,19 @@ async function startObservers(
     volume: (facts: VolumeFacts) => void volumes.set(facts.mntId, facts),
   };
 
+  const glance = new RecordGlance(reader.words);
+  const take = (words: Int32Array, at: number): void => {
+    glance.look(at);
+    const seq = model.nextSeq;
+    if (model.foldPlain(glance)) history.pushRecord(words, at, seq, glance.events);
+    else readRecord(words, at, volumes, sink);
+  };
+
   const drain = (): void => {
     timer = null;
     // What comes after a gap makes sense only once the tables of that moment are here.
     if (awaitingTables) return;
-    const taken = reader.drain(DRAIN_BATCH, (words, at) => readRecord(words, at, volumes, sink));
+    const taken = reader.drain(DRAIN_BATCH, take);
     if (taken > 0) {
       model.descriptors.used = control[CONTROL.fdsUsed] ?? 0;
       server.changed();

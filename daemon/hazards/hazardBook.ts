@@ -113,6 +113,16 @@ export class HazardBook {
     return hazards.sort((a, b) => SEVERITIES.indexOf(a.severity) - SEVERITIES.indexOf(b.severity));
   }
 
+  /** Whether any open hazard concerns an entry. */
+  concern(nodeid: Nodeid): boolean {
+    return this.#byNode.has(nodeid);
+  }
+
+  /** Whether a lookup of a name could end an open hazard. */
+  get waitsForLookups(): boolean {
+    return ENDING_RULES.some((rule) => (this.#totals.get(rule.id) ?? 0) > 0);
+  }
+
   /** The worst severity of an entry's open hazards. */
   worstOf(nodeid: Nodeid): Severity | null {
     let worst: Severity | null = null;

@@ -64,7 +64,7 @@ export class InspectorSession {
   #client = 'unnamed client';
   #greeted = false;
   #followFrom: number | null = null;
-  #pages: InodeTables | null = null;
+  #pages: { readonly tables: InodeTables; readonly seq: number } | null = null;
   #map: KeyMapView | null = null;
   #mapVersion = -1;
   #mapSentAt = 0;
@@ -263,13 +263,14 @@ export class InspectorSession {
     const { model } = this;
     if (from === 0) this.#pages = null;
     if (from === 0 && count < model.tables.rowLimit) {
-      this.#pages = new InodeTables(model.tables.rule);
-      this.#pages.restore(model.tables.image());
+      const copy = new InodeTables(model.tables.rule);
+      copy.restore(model.tables.image());
+      this.#pages = { tables: copy, seq: model.nextSeq - 1 };
     }
-    const tables = this.#pages ?? model.tables;
+    const { tables, seq } = this.#pages ?? { tables: model.tables, seq: model.nextSeq - 1 };
     if (from + count >= tables.rowLimit) this.#pages = null;
     const page: ResultOf<'pages'> = {
-      seq: String(model.nextSeq - 1),
+      seq: String(seq),
       rows: tables.rowLimit,
       entries: [],
       inodes_by_ids: [],
@@ -299,7 +300,7 @@ export class InspectorSession {
   }
 
   #watchMap(request: RequestOf<'map.watch'>): ResultOf<'map.watch'> {
-    if (this.#map === null) this.#map = new KeyMapView(this.model, request);
+    if (this.#map === null) this.#map = new KeyMapView(this.model, this.history, request);
     else this.#map.move(request);
     this.#mapVersion = this.model.version;
     this.#mapSentAt = performance.now();
@@ -326,7 +327,7 @@ export class InspectorSession {
     return {
       row: entryRow(entry, this.model, false),
       history: this.history
-        .newest(HISTORY_OF_ENTRY, (event) => concerns(event, entry.nodeid))
+        .newestOf(entry.nodeid, HISTORY_OF_ENTRY, (event) => concerns(event, entry.nodeid))
         .map((event) => eventToJson(event, errnoName)),
       hazards: this.model.hazards.of(entry.nodeid).map(hazardToJson),
     };

@@ -7,11 +7,13 @@
 
 import type { MapRequest, MapRow, MapWindow } from '../protocol/map';
 import { lookupToJson } from '../protocol/eventJson';
+import type { LookupJson } from '../protocol/json';
 import { SEVERITIES } from '../hazards/hazard';
 import type { Nodeid } from '../tables/identity';
 import { asNodeid, NO_NODEID } from '../tables/identity';
 import { entryRow } from './entryJson';
 import { errnoName } from './errnoName';
+import type { EventHistory } from './eventHistory';
 import type { LiveModel } from './liveModel';
 import { entryTest } from './mapQuery';
 
@@ -35,6 +37,7 @@ export class KeyMapView {
 
   constructor(
     private readonly model: LiveModel,
+    private readonly history: EventHistory,
     private request: MapRequest,
   ) {
     this.#seenSeq = model.nextSeq - 1;
@@ -73,9 +76,15 @@ export class KeyMapView {
       attention: plan.attention,
       entries: model.tables.size,
       rows,
-      lastLookup: model.lastLookup === null ? null : lookupToJson(model.lastLookup, errnoName),
+      lastLookup: this.#lastLookup(),
       revealed: at === -1 ? null : at,
     };
+  }
+
+  #lastLookup(): LookupJson | null {
+    const { lastLookupSeq } = this.model;
+    const [event] = lastLookupSeq === 0 ? [] : this.history.from(lastLookupSeq, 1);
+    return event?.type === 'lookup' ? lookupToJson(event, errnoName) : null;
   }
 
   #row(row: number, touched: ReadonlySet<Nodeid>): MapRow | undefined {

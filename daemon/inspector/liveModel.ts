@@ -13,11 +13,13 @@ import { CELL_STATES } from '../protocol/map';
 import type { CellState, KeyState } from '../protocol/map';
 import { nameText } from '../protocol/text';
 import type { LookupEvent, TableEvent } from '../tables/events';
-import { applyEvent } from '../tables/events';
+import { applyEvent, DriftError } from '../tables/events';
+import { NO_HANDLE } from '../tables/candidate';
 import type { Nodeid } from '../tables/identity';
 import type { Entry, HitKind, TablesImage } from '../tables/inodeTables';
 import { InodeTables } from '../tables/inodeTables';
 import { LOOKUP_RULES } from '../tables/lookupRule';
+import type { RecordGlance } from '../trace/record';
 import { errnoName } from './errnoName';
 import { PathTable } from './pathTable';
 import { SeverityPyramid } from './severityPyramid';
@@ -57,7 +59,8 @@ export class LiveModel {
   version = 0;
   /** Grows when rows come, go, or move between the parts of the map. */
   structure = 0;
-  lastLookup: LookupEvent | null = null;
+  /** The newest lookup's position in the stream; 0 before the first. */
+  lastLookupSeq = 0;
   /** Position of the next event. */
   nextSeq = 1;
   descriptors = { used: 0, limit: 0 };
@@ -76,6 +79,8 @@ export class LiveModel {
   readonly #filesWithoutKey = new Map<string, Nodeid>();
   readonly #handlesByMount = new Map<number, number>();
   #forgets = 0;
+  /** The lookup whose insert comes next. */
+  #newest: LookupEvent | null = null;
   #time = Date.now();
 
   constructor(
@@ -116,13 +121,70 @@ export class LiveModel {
     this.#name(event);
   }
 
+  /**
+   * Takes a record without making events of it, when there is nothing in it that a hazard could be
+   * or end. Otherwise nothing happens, and its events are to be folded.
+   *
+   * @returns whether it was taken
+   */
+  foldPlain(record: RecordGlance): boolean {
+    if (!record.plain || this.#filesWithoutKey.size > 0) return false;
+    if (record.kind === 'lookup') {
+      const ordinary = record.hit !== 'fallback_hit' && record.hit !== 'fallback_rejected';
+      if (!ordinary || this.hazards.waitsForLookups) return false;
+      this.#foldPlainLookup(record);
+    } else if (record.kind === 'forget') {
+      if (record.removed && this.hazards.concern(record.nodeid)) return false;
+      this.#foldPlainForget(record);
+    } else return false;
+    this.#time = record.time;
+    this.version++;
+    return true;
+  }
+
+  #foldPlainLookup(record: RecordGlance): void {
+    const { tables } = this;
+    const { nodeid, inserted, candidate } = record;
+    const seq = this.nextSeq;
+    this.lastLookupSeq = seq;
+    this.nextSeq += record.events;
+    this.#hits[nodeid === 0 ? 'error' : record.hit]++;
+    if (nodeid === 0) return;
+    this.#touch(nodeid, seq);
+    if (inserted) {
+      if (tables.has(nodeid)) throw new DriftError(`node ${nodeid} is inserted a second time`);
+      tables.insertAs(nodeid, 1, candidate);
+      this.structure++;
+      if (candidate.handleLength !== NO_HANDLE) this.#countHandle(candidate.mntId, 1);
+    } else if (!tables.count(nodeid)) {
+      throw new DriftError(`a lookup found node ${nodeid}, which is unknown here`);
+    }
+    const row = tables.rowOf(nodeid);
+    if (record.nameLength > 0) {
+      const before = this.paths.parentOf(row);
+      this.paths.note(row, record.parent, record.bytes, record.nameAt, record.nameLength);
+      this.#moved(nodeid, before, record.parent);
+    }
+    if (inserted) this.overview.set(row, CELL_STATES.indexOf(tables.kindAt(row)));
+  }
+
+  #foldPlainForget(record: RecordGlance): void {
+    this.nextSeq += record.events;
+    if (record.byGuest) this.#forgets++;
+    if (record.lookups === 0) this.#forgetRow(record.nodeid);
+    if (!this.tables.forget(record.nodeid, record.count)) {
+      throw new DriftError(`node ${record.nodeid} is forgotten, which is unknown here`);
+    }
+    if (record.removed) this.structure++;
+  }
+
   /** Starts anew from the source's own tables, after events were lost. */
   restore(image: TablesImage): void {
     this.#forgetAll();
     this.tables.restore(image);
     this.hazards.judge({ type: 'init', seq: this.nextSeq, time: this.#time });
     for (const entry of this.tables.entries()) {
-      if (entry.kind === 'handle') this.#countHandle(entry, 1);
+      if (entry.kind === 'handle') this.#countHandle(entry.ids.mntId, 1);
       this.refresh(entry.nodeid);
     }
     this.version++;
@@ -206,13 +268,14 @@ export class LiveModel {
   #note(event: TableEvent): void {
     switch (event.type) {
       case 'lookup':
-        this.lastLookup = event;
+        this.lastLookupSeq = event.seq;
+        this.#newest = event;
         this.#hits[event.nodeid === null ? 'error' : event.hit]++;
         if (event.nodeid !== null) this.#touch(event.nodeid, event.seq);
         return;
       case 'insert':
         this.structure++;
-        if (event.kind === 'handle') this.#countHandle(event, 1);
+        if (event.kind === 'handle') this.#countHandle(event.ids.mntId, 1);
         return;
       case 'key_stolen': {
         const change = { time: event.time, by: event.by };
@@ -255,7 +318,7 @@ export class LiveModel {
   #name(event: TableEvent): void {
     if (event.type === 'lookup' && event.nodeid !== null) this.#nameAs(event.nodeid, event);
     if (event.type !== 'insert') return;
-    const lookup = this.lastLookup;
+    const lookup = this.#newest;
     if (lookup?.nodeid === event.nodeid) this.#nameAs(event.nodeid, lookup);
     this.refresh(event.nodeid);
   }
@@ -265,10 +328,14 @@ export class LiveModel {
     if (row === -1 || lookup.name.length === 0) return;
     const before = this.paths.parentOf(row);
     this.paths.note(row, lookup.parent, lookup.name);
-    if (before === lookup.parent) return;
+    this.#moved(nodeid, before, lookup.parent);
+  }
+
+  #moved(nodeid: Nodeid, before: Nodeid, parent: Nodeid): void {
+    if (before === parent) return;
     this.structure++;
     this.#countIn(before, nodeid, -1);
-    this.#countIn(lookup.parent, nodeid, 1);
+    this.#countIn(parent, nodeid, 1);
   }
 
   #touch(nodeid: Nodeid, seq: number): void {
@@ -285,7 +352,7 @@ export class LiveModel {
     const row = this.tables.rowOf(nodeid);
     if (row === -1) return;
     const entry = this.tables.entryAt(row);
-    if (entry.kind === 'handle') this.#countHandle(entry, -1);
+    if (entry.kind === 'handle') this.#countHandle(entry.ids.mntId, -1);
     this.#countIn(this.paths.parentOf(row), nodeid, -1);
     this.attention.delete(nodeid);
     this.#anomalies.delete(nodeid);
@@ -307,11 +374,11 @@ export class LiveModel {
     this.#recent.length = 0;
     this.paths.clear();
     this.overview.clear();
-    this.lastLookup = null;
+    this.lastLookupSeq = 0;
+    this.#newest = null;
   }
 
-  #countHandle(entry: { ids: Entry['ids'] }, by: number): void {
-    const { mntId } = entry.ids;
+  #countHandle(mntId: number, by: number): void {
     this.#handlesByMount.set(mntId, (this.#handlesByMount.get(mntId) ?? 0) + by);
   }
 

@@ -26,14 +26,17 @@ export class PathTable {
     return this.#parent.byteLength + this.#nameAt.byteLength + this.#bytes.byteLength;
   }
 
-  /** Notes the newest name of the entry in a row. Names are at most 255 bytes (NAME_MAX). */
-  note(row: number, parent: Nodeid, name: Uint8Array): void {
+  /**
+   * Notes the newest name of the entry in a row: `length` bytes from `from` on, at most 255
+   * (NAME_MAX).
+   */
+  note(row: number, parent: Nodeid, name: Uint8Array, from = 0, length = name.length): void {
     if (row >= this.#parent.length) this.#grow(row + 1);
-    if (this.#parent[row] === parent && this.is(row, parent, name)) return;
+    if (this.is(row, parent, name, from, length)) return;
     this.drop(row);
-    const at = this.#place(placeFor(name.length));
-    this.#bytes[at] = name.length;
-    this.#bytes.set(name, at + 1);
+    const at = this.#place(placeFor(length));
+    this.#bytes[at] = length;
+    for (let i = 0; i < length; i++) this.#bytes[at + 1 + i] = name[from + i] ?? 0;
     this.#nameAt[row] = at;
     this.#parent[row] = parent;
   }
@@ -66,11 +69,12 @@ export class PathTable {
     return at === NONE ? null : this.#bytes.subarray(at + 1, at + 1 + (this.#bytes[at] ?? 0));
   }
 
-  is(row: number, parent: Nodeid, name: Uint8Array): boolean {
-    const known = this.nameOf(row);
-    if (known === null || this.#parent[row] !== parent || known.length !== name.length)
-      return false;
-    for (let i = 0; i < name.length; i++) if (known[i] !== name[i]) return false;
+  is(row: number, parent: Nodeid, name: Uint8Array, from = 0, length = name.length): boolean {
+    const at = this.#nameAt[row] ?? NONE;
+    if (at === NONE || this.#parent[row] !== parent || this.#bytes[at] !== length) return false;
+    for (let i = 0; i < length; i++) {
+      if (this.#bytes[at + 1 + i] !== name[from + i]) return false;
+    }
     return true;
   }
 

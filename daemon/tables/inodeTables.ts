@@ -401,6 +401,11 @@ export class InodeTables {
     return (this.#doubles[row * ROW_DOUBLES + NODEID] ?? 0) as Nodeid;
   }
 
+  /** The kind of the entry in a row that is not vacant. */
+  kindAt(row: number): EntryKind {
+    return this.#kindOf(row);
+  }
+
   /** The entry in a row that is not vacant. */
   entryAt(row: number): Entry {
     const kind = this.#kindOf(row);

@@ -4,8 +4,7 @@
  * inserted and stole, a forget with what it removed and lost.
  */
 
-import { NO_FD, NO_HANDLE } from '../tables/candidate';
-import type { Candidate } from '../tables/candidate';
+import { Candidate, NO_FD, NO_HANDLE } from '../tables/candidate';
 import type { LookupOp, TableEvent, TableName } from '../tables/events';
 import { LOOKUP_OPS } from '../tables/events';
 import type { FileHandle, Ids, Nodeid } from '../tables/identity';
@@ -273,6 +272,117 @@ export class RingRecorder implements Recorder {
     this.ring.words[at] = recordHead(type, length);
     putDouble(this.ring.words, at + TIME, performance.timeOrigin + performance.now());
     return at;
+  }
+}
+
+/**
+ * A record read in place, for a reader that has to keep up with the file system: one such object is
+ * used over and over, and nothing is allocated. Events are made of a record only when somebody
+ * wants to see them.
+ */
+export class RecordGlance {
+  /** Nothing stolen, lost, failed or probed: the tables changed as they do all day. */
+  plain = false;
+  kind: 'lookup' | 'forget' | 'other' = 'other';
+  /** How many events the record makes. */
+  events = 0;
+  /** Milliseconds since the epoch. */
+  time = 0;
+  nodeid = 0 as Nodeid;
+  /** Of a lookup. */
+  parent = 0 as Nodeid;
+  byHandle = 0 as Nodeid;
+  byIds = 0 as Nodeid;
+  hit: HitKind = 'error';
+  inserted = false;
+  /** The candidate that was inserted; only valid when `inserted`. */
+  readonly candidate = new Candidate();
+  nameAt = 0;
+  nameLength = 0;
+  /** The bytes that `nameAt` counts in. */
+  readonly bytes: Uint8Array;
+  /** Of a forget. */
+  count = 0;
+  lookups = 0;
+  removed = false;
+  byGuest = false;
+
+  /** @param words the words that every record looked at stands in */
+  constructor(private readonly words: Int32Array) {
+    this.bytes = new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
+  }
+
+  look(at: number): void {
+    const { words } = this;
+    this.time = getDouble(words, at + TIME);
+    const type = recordType(words[at] ?? 0);
+    if (type === LOOKUP) this.#lookup(at + BODY);
+    else if (type === FORGET) this.#forget(at + BODY);
+    else {
+      this.kind = 'other';
+      this.plain = false;
+    }
+  }
+
+  #lookup(at: number): void {
+    const { words } = this;
+    const flags = words[at + L.flags] ?? 0;
+    this.kind = 'lookup';
+    this.nodeid = getDouble(words, at + L.nodeid) as Nodeid;
+    this.parent = getDouble(words, at + L.parent) as Nodeid;
+    this.byHandle = getDouble(words, at + L.byHandle) as Nodeid;
+    this.byIds = getDouble(words, at + L.byIds) as Nodeid;
+    this.hit = (flags & FLAG_ASKED) === 0 ? 'error' : (HITS[words[at + L.hit] ?? 5] ?? 'error');
+    this.inserted = (flags & FLAG_INSERTED) !== 0;
+    const idsStolen = getDouble(words, at + L.idsStolenFrom) !== 0;
+    const handleStolen = getDouble(words, at + L.handleStolenFrom) !== 0;
+    this.events = 1 + (this.inserted ? 1 + Number(idsStolen) + Number(handleStolen) : 0);
+    this.plain =
+      !idsStolen &&
+      !handleStolen &&
+      words[at + L.handleErrno] === 0 &&
+      words[at + L.probe] === 0 &&
+      (this.byIds === 0 || this.byIds === this.nodeid) &&
+      (this.byHandle === 0 || this.byHandle === this.nodeid);
+    let end = at + L.candidate;
+    if ((flags & FLAG_IDENTIFIED) !== 0) {
+      const length = words[end + C.handleLength] ?? NO_HANDLE;
+      if (this.inserted) this.#read(end, length);
+      end += C.handleWords + handleWordCount(length);
+    }
+    this.nameAt = end * 4;
+    this.nameLength = words[at + L.nameLength] ?? 0;
+  }
+
+  #read(at: number, length: number): void {
+    const { words, candidate } = this;
+    candidate.inoLow = words[at + C.inoLow] ?? 0;
+    candidate.inoHigh = words[at + C.inoHigh] ?? 0;
+    candidate.devMajor = (words[at + C.devMajor] ?? 0) >>> 0;
+    candidate.devMinor = (words[at + C.devMinor] ?? 0) >>> 0;
+    candidate.mntId = getDouble(words, at + C.mntId);
+    candidate.mode = words[at + C.mode] ?? 0;
+    candidate.fd = words[at + C.fd] ?? NO_FD;
+    candidate.handleType = words[at + C.handleType] ?? 0;
+    candidate.handleLength = length;
+    const count = handleWordCount(length);
+    for (let i = 0; i < count; i++) {
+      candidate.handleWords[i] = words[at + C.handleWords + i] ?? 0;
+    }
+  }
+
+  #forget(at: number): void {
+    const { words } = this;
+    this.kind = 'forget';
+    this.byGuest = FORGET_OPS[words[at] ?? 0] === 'FORGET';
+    this.removed = words[at + 1] !== 0;
+    this.nodeid = getDouble(words, at + 2) as Nodeid;
+    this.count = getDouble(words, at + 4);
+    this.lookups = getDouble(words, at + 6);
+    const idsLost = getDouble(words, at + 8) !== 0;
+    const handleLost = getDouble(words, at + 10) !== 0;
+    this.events = 1 + (this.removed ? 1 + Number(idsLost) + Number(handleLost) : 0);
+    this.plain = !idsLost && !handleLost;
   }
 }
 
