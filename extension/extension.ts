@@ -12,6 +12,7 @@ import { showFailure } from './failure';
 import { createHazardsView } from './hazardsView';
 import { CONTEXTS, KEY_MAP } from './ids';
 import { KeyMaps } from './keyMaps';
+import { registerLinks } from './links';
 import { createStatusBar } from './statusBar';
 
 let running:
@@ -46,6 +47,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     createStatusBar(daemons),
     registerCommands({ context, daemons, started, keyMaps, log }),
     vscode.window.registerWebviewPanelSerializer(KEY_MAP, keyMaps),
+    registerLinks(daemons, keyMaps),
   );
   started.failed.on(({ sharedDir, exit }) => {
     void showFailure(log, `The mount of ${sharedDir} is gone`, new Error(exit.message));

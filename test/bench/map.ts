@@ -77,7 +77,7 @@ async function open(browser: Browser, url: string): Promise<Page> {
 
 /** P8 and P10: the server with a model of many entries, in this process. */
 async function manyEntries(browser: Browser, count: number): Promise<string[][]> {
-  const history = new EventHistory();
+  const history = new EventHistory(new Map());
   const model = modelOf(count, { event: (event) => history.push(event), probe: () => undefined });
   const token = newToken();
   const quiet = { info: () => undefined, warn: () => undefined };

@@ -59,10 +59,30 @@ describe('lookup rules', () => {
 
   it.each([
     // first lookup, second lookup, what each rule answers to the second: same node or a new one
-    ['reuse seen with handles', 1, 2, { 'handle-then-fd': 3, strict: 3, 'ids-first': 2, v2: 3, 'ids-only': 2 }],
-    ['scenario A: reuse, second without handle', 1, null, { 'handle-then-fd': 3, strict: 3, 'ids-first': 2, v2: 2, 'ids-only': 2 }],
-    ['scenario B: handle comes later', null, 1, { 'handle-then-fd': 2, strict: 3, 'ids-first': 2, v2: 2, 'ids-only': 2 }],
-    ['no handles at all', null, null, { 'handle-then-fd': 2, strict: 2, 'ids-first': 2, v2: 2, 'ids-only': 2 }],
+    [
+      'reuse seen with handles',
+      1,
+      2,
+      { 'handle-then-fd': 3, strict: 3, 'ids-first': 2, v2: 3, 'ids-only': 2 },
+    ],
+    [
+      'scenario A: reuse, second without handle',
+      1,
+      null,
+      { 'handle-then-fd': 3, strict: 3, 'ids-first': 2, v2: 2, 'ids-only': 2 },
+    ],
+    [
+      'scenario B: handle comes later',
+      null,
+      1,
+      { 'handle-then-fd': 2, strict: 3, 'ids-first': 2, v2: 2, 'ids-only': 2 },
+    ],
+    [
+      'no handles at all',
+      null,
+      null,
+      { 'handle-then-fd': 2, strict: 2, 'ids-first': 2, v2: 2, 'ids-only': 2 },
+    ],
   ] as const)('%s', (_name, first, second, answers) => {
     for (const name of LOOKUP_RULE_NAMES) {
       const tables = new InodeTables(LOOKUP_RULES[name]);
