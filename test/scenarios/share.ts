@@ -255,13 +255,18 @@ let program: Promise<string> | null = null;
 
 /** The daemon of this tree, built once a process. */
 export function daemonProgram(): Promise<string> {
-  if (program !== null) return program;
-  const outdir = path.join(root, 'out', `scenarios-${process.pid}`);
-  process.once('exit', () => fs.rmSync(outdir, { recursive: true, force: true }));
-  program = build({
+  program ??= buildDaemon();
+  return program;
+}
+
+async function buildDaemon(): Promise<string> {
+  const folder = await workshopFolder();
+  // The daemon looks for its addon beside itself.
+  fs.symlinkSync(path.join(root, 'prebuilds'), path.join(folder, 'prebuilds'));
+  await build({
     absWorkingDir: root,
     entryPoints: { cli: 'daemon/cli.ts', worker: 'daemon/worker.ts' },
-    outdir,
+    outdir: folder,
     bundle: true,
     sourcemap: 'inline',
     platform: 'node',
@@ -269,8 +274,8 @@ export function daemonProgram(): Promise<string> {
     format: 'cjs',
     external: ['bufferutil', 'utf-8-validate'],
     logLevel: 'warning',
-  }).then(() => path.join(outdir, 'cli.js'));
-  return program;
+  });
+  return path.join(folder, 'cli.js');
 }
 
 const running = new Set<Daemon>();
