@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import type { Addon } from '../../native/index';
-import type { Log } from './options';
+import type { HandleMode, Log } from './options';
 
 /** Kept for the daemon itself (virtiofsd: 609, and one per thread). */
 const RESERVED = 610;
@@ -11,11 +11,17 @@ const DEFAULT_LIMIT = 1_000_000;
 /**
  * Raises the limit as virtiofsd does.
  *
+ * @param handles the mode in force
  * @param wanted the option; 0 leaves the limit, left out takes the default
  * @returns how many descriptors the guest may make the daemon hold
  * @throws Error when the wanted limit cannot be had or leaves nothing for the guest
  */
-export function raiseDescriptorLimit(native: Addon, wanted: number | undefined, log: Log): number {
+export function raiseDescriptorLimit(
+  native: Addon,
+  wanted: number | undefined,
+  handles: HandleMode,
+  log: Log,
+): number {
   const { soft, hard } = native.openFilesLimit();
   let limit = soft;
   if (wanted !== undefined && wanted !== 0) {
@@ -34,7 +40,9 @@ export function raiseDescriptorLimit(native: Addon, wanted: number | undefined, 
         limit = best;
       } else if (native.setOpenFilesLimit(hard, hard) >= 0) {
         limit = hard;
-        log('warn', `Only ${hard} open files are allowed; large trees may end in ENFILE.`);
+        // With handles only open files take a descriptor.
+        const level = handles === 'never' ? 'warn' : 'debug';
+        log(level, `Only ${hard} open files are allowed; large trees may end in ENFILE.`);
       }
     }
   }

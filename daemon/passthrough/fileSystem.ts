@@ -103,7 +103,7 @@ export function createFileSystem(
     trace,
     handles,
     lookupFlags: handles === 'never' ? 0 : WANT_HANDLE,
-    fdLimit: raiseDescriptorLimit(native, options.rlimitNofile, log),
+    fdLimit: raiseDescriptorLimit(native, options.rlimitNofile, handles, log),
     toldHandleless: new Set(),
     knownVolumes: new Set(),
     initialized: false,
