@@ -56,5 +56,5 @@ export default tseslint.config(
       '@typescript-eslint/no-non-null-assertion': 'off',
     },
   },
-  { files: ['vitest.config.ts'], extends: [tseslint.configs.disableTypeChecked] },
+  { files: ['vitest.config.mts'], extends: [tseslint.configs.disableTypeChecked] },
 );

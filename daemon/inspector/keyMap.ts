@@ -14,7 +14,7 @@ import { asNodeid, NO_NODEID } from '../tables/identity';
 import { entryRow } from './entryJson';
 import { errnoName } from './errnoName';
 import type { EventHistory } from './eventHistory';
-import type { LiveModel } from './liveModel';
+import type { DirectoryCount, LiveModel } from './liveModel';
 import { entryTest } from './mapQuery';
 
 /** Above this many, entries are left in the order of their rows instead of by name. */
@@ -23,6 +23,8 @@ const SORTED_CHILDREN = 5_000;
 interface Plan {
   readonly rows: readonly number[];
   readonly attention: number;
+  /** Healthy entries that stand in the attention part beside what they took, by directory. */
+  readonly lent: ReadonlyMap<Nodeid, number>;
   readonly structure: number;
   readonly madeAt: number;
   /** How long it took; a plan of a million rows is not made twenty times a second. */
@@ -67,7 +69,7 @@ export class KeyMapView {
     this.#seenSeq = model.nextSeq - 1;
     const rows = plan.rows
       .slice(offset, offset + request.count)
-      .flatMap((row) => this.#row(row, touched) ?? []);
+      .flatMap((row) => this.#row(row, plan, touched) ?? []);
     return {
       version: ++this.#version,
       seq: String(model.nextSeq - 1),
@@ -87,7 +89,7 @@ export class KeyMapView {
     return event?.type === 'lookup' ? lookupToJson(event, errnoName) : null;
   }
 
-  #row(row: number, touched: ReadonlySet<Nodeid>): MapRow | undefined {
+  #row(row: number, plan: Plan, touched: ReadonlySet<Nodeid>): MapRow | undefined {
     const { model } = this;
     if (row > 0) {
       const entry = model.tables.entry(row as Nodeid);
@@ -99,7 +101,7 @@ export class KeyMapView {
       row: 'directory',
       nodeid: String(directory),
       path: model.path(directory) ?? `(directory of node ${directory}, forgotten)`,
-      healthy: count === undefined ? 0 : count.all - count.attention,
+      healthy: healthy(count, plan.lent.get(directory)),
       unfolded: this.request.unfolded.includes(String(directory)),
     };
   }
@@ -132,14 +134,15 @@ export class KeyMapView {
       if (now - old.madeAt < old.cost * 10) return old;
     }
     const rows: number[] = [];
-    const attention = this.#planRows(rows);
+    const lent = new Map<Nodeid, number>();
+    const attention = this.#planRows(rows, lent);
     const cost = performance.now() - now;
-    const plan = { rows, attention, structure: model.structure, madeAt: now, cost };
+    const plan = { rows, attention, lent, structure: model.structure, madeAt: now, cost };
     this.#plan = plan;
     return plan;
   }
 
-  #planRows(rows: number[]): number {
+  #planRows(rows: number[], lent: Map<Nodeid, number>): number {
     const { model, request } = this;
     if (request.query.trim() !== '') {
       const test = entryTest(request.query, model);
@@ -149,11 +152,16 @@ export class KeyMapView {
       }
       return 0;
     }
-    for (const nodeid of this.#attentionGroups()) rows.push(nodeid);
+    for (const nodeid of this.#attentionGroups()) {
+      rows.push(nodeid);
+      if (model.attention.has(nodeid)) continue;
+      const directory = model.paths.parentOf(model.tables.rowOf(nodeid));
+      lent.set(directory, (lent.get(directory) ?? 0) + 1);
+    }
     const attention = rows.length;
     const shown = new Set(rows);
     const children = this.#unfoldedChildren(shown);
-    for (const directory of this.#sortedDirectories()) {
+    for (const directory of this.#sortedDirectories(lent)) {
       rows.push(0 - directory);
       for (const child of children.get(directory) ?? []) rows.push(child);
     }
@@ -183,10 +191,10 @@ export class KeyMapView {
       .flatMap(([head, { victims }]) => [head, ...victims.sort((a, b) => b - a)]);
   }
 
-  #sortedDirectories(): Nodeid[] {
+  #sortedDirectories(lent: ReadonlyMap<Nodeid, number>): Nodeid[] {
     const { model } = this;
     return [...model.directories]
-      .filter(([, count]) => count.all > count.attention)
+      .filter(([nodeid, count]) => healthy(count, lent.get(nodeid)) > 0)
       .map(([nodeid]) => ({ nodeid, path: model.path(nodeid) ?? '…' }))
       .sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : a.nodeid - b.nodeid))
       .map(({ nodeid }) => nodeid);
@@ -211,4 +219,8 @@ export class KeyMapView {
     }
     return children;
   }
+}
+
+function healthy(count: DirectoryCount | undefined, lent = 0): number {
+  return count === undefined ? 0 : count.all - count.attention - lent;
 }
