@@ -6,7 +6,15 @@ import { afterEach, beforeAll, expect, it } from 'vitest';
 import { listRuntimeFiles } from '../../daemon/inspector/runtimeFiles';
 import { readMounts } from '../../daemon/transport/mountTable';
 import type { Daemon } from './share';
-import { daemonProgram, hostFile, makeFileSystem, newFolder, scenario, serve } from './share';
+import {
+  daemonProgram,
+  errnoOf,
+  hostFile,
+  makeFileSystem,
+  newFolder,
+  scenario,
+  serve,
+} from './share';
 
 const pids = () => listRuntimeFiles(() => undefined).map(({ pid }) => pid);
 const isMounted = (point: string) => readMounts().some((mount) => mount.point === point);
@@ -33,6 +41,18 @@ scenario('life of a daemon', { fileSystems: ['ext4'] }, () => {
     expect(fs.readdirSync(daemon.mount)).toEqual([]);
     expect(fs.existsSync(runtimeFile)).toBe(false);
     expect(fs.readFileSync(`${folder}/f`, 'utf8')).toBe('kept');
+  });
+
+  it('ends when it is told to, though a program still uses the mount', async () => {
+    const folder = newFolder(disk);
+    fs.writeFileSync(`${folder}/f`, 'content');
+    daemon = await serve(folder);
+    const open = fs.openSync(daemon.guest('f'), 'r');
+    await daemon.stop();
+    expect(daemon.exitCode).toBe(0);
+    expect(isMounted(daemon.mount)).toBe(false);
+    expect(errnoOf(() => fs.readSync(open, Buffer.alloc(8)))).toBe('ENOTCONN');
+    fs.closeSync(open);
   });
 
   it('ends when somebody else unmounts', async () => {

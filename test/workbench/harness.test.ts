@@ -68,7 +68,7 @@ beforeAll(async () => {
 }, 300_000);
 
 afterAll(async () => {
-  await workbench?.stop();
+  await workbench.stop();
   await rm(folder, { recursive: true, force: true });
 });
 
