@@ -56,5 +56,4 @@ export default tseslint.config(
       '@typescript-eslint/no-non-null-assertion': 'off',
     },
   },
-  { files: ['vitest.config.mts'], extends: [tseslint.configs.disableTypeChecked] },
 );

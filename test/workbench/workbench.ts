@@ -413,7 +413,7 @@ async function findFrame(page: Page, view: string): Promise<Frame> {
 async function markerOf(frame: Frame): Promise<string | undefined> {
   if (frame.parentFrame() === null) return undefined;
   const ask = async (): Promise<string | undefined> => {
-    const marker = await frame.evaluate(() => document.body.dataset['view']);
+    const marker = await frame.evaluate(() => document.querySelector('body')?.dataset['view']);
     if (marker === undefined) return undefined;
     // Asked from outside: a sandboxed document cannot see the element that holds it.
     const holder = await frame.frameElement();

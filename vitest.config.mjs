@@ -1,12 +1,18 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
-const at = (file: string) => fileURLToPath(new URL(file, import.meta.url));
+/** @param {string} file */
+const at = (file) => fileURLToPath(new URL(file, import.meta.url));
 
-/** Suites that drive real components: one file at a time, so that they do not disturb each other. */
-function realSuite(name: string, seconds: number) {
+/**
+ * Suites that drive real components: one file at a time, so that they do not disturb each other.
+ *
+ * @param {string} name
+ * @param {number} seconds
+ */
+function realSuite(name, seconds) {
   return {
-    extends: true as const,
+    extends: /** @type {const} */ (true),
     test: {
       name,
       include: [`test/${name}/**/*.test.ts`],
