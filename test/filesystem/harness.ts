@@ -88,6 +88,8 @@ export interface Share {
   readonly log: readonly string[];
   /** SIGTERM; resolves to the exit status. */
   stop(): Promise<number | null>;
+  /** Waits until the daemon has ended by itself. @returns the exit status */
+  ended(): Promise<number | null>;
   /** kill -9. */
   kill(): Promise<void>;
   /** Open descriptors of the daemon. */
@@ -166,8 +168,11 @@ function makeShare(child: ChildProcess, shared: string, mount: string, log: stri
     pid,
     log,
     async stop() {
-      running.delete(share);
       child.kill('SIGTERM');
+      return share.ended();
+    },
+    async ended() {
+      running.delete(share);
       await exited;
       return child.exitCode;
     },
