@@ -41,21 +41,26 @@ function ours(name: string, extra: readonly string[], followed = false): Contend
   return {
     name,
     start: async (share, mount) => {
+      // The inspector's threads have the other processor, where a scheduler would put them.
       const daemon = spawn(
-        process.execPath,
+        'taskset',
         [
-          cli,
+          ...['-c', '1', process.execPath, cli],
           ...['serve', '--shared-dir', share, '--mount', mount, '--cache=always'],
           ...['--inode-file-handles=mandatory', '--log-level=error', ...extra],
         ],
         { stdio: ['ignore', 'ignore', 'inherit'] },
       );
       await mounted(mount, daemon);
-      pinWorker(daemon.pid ?? 0);
+      await pinWorker(daemon.pid ?? 0);
       const follower = followed
-        ? spawn(process.execPath, [cli, 'events', String(daemon.pid), '--json'], {
-            stdio: ['ignore', 'ignore', 'ignore'],
-          })
+        ? spawn(
+            'taskset',
+            ['-c', '1', process.execPath, cli, 'events', String(daemon.pid), '--json'],
+            {
+              stdio: ['ignore', 'ignore', 'ignore'],
+            },
+          )
         : null;
       if (follower !== null) await connected(daemon.pid ?? 0);
       return async () => {
@@ -116,10 +121,17 @@ function exit(child: ChildProcess): Promise<void> {
 /** Numbers of poll(2) on x86-64 and arm64: only the serving thread waits so, Node waits in epoll. */
 const POLL = new Set(['7', '73']);
 
-function pinWorker(pid: number): void {
-  for (const thread of fs.readdirSync(`/proc/${pid}/task`)) {
-    const call = fs.readFileSync(`/proc/${pid}/task/${thread}/syscall`, 'utf8').split(' ')[0] ?? '';
-    if (POLL.has(call)) execFileSync('taskset', ['-p', '-c', '0', thread], { stdio: 'ignore' });
+async function pinWorker(pid: number): Promise<void> {
+  for (;;) {
+    const waiting = fs.readdirSync(`/proc/${pid}/task`).find((thread) => {
+      const call = fs.readFileSync(`/proc/${pid}/task/${thread}/syscall`, 'utf8').split(' ')[0];
+      return POLL.has(call ?? '');
+    });
+    if (waiting !== undefined) {
+      execFileSync('taskset', ['-p', '-c', '0', waiting], { stdio: 'ignore' });
+      return;
+    }
+    await new Promise((resolve) => setImmediate(resolve));
   }
 }
 
