@@ -154,10 +154,19 @@ export class RowIndex {
     this.#rowMask = 2 ** this.#rowBits - 1;
     this.slots = new Int32Array(capacity);
     this.#scale = capacity / TWO_32;
+    // In the order of the rows, not of the slots: neighbouring rows lie in one cache line, and
+    // which rows there are fits the cache as one bit each.
+    const members = new Uint8Array((oldMask >> 3) + 1);
+    let highest = -1;
     for (const value of old) {
       if (value === 0) continue;
       const row = (value & oldMask) - 1;
-      this.#place(row, this.hashOf(row));
+      const at = row >> 3;
+      members[at] = (members[at] ?? 0) | (1 << (row & 7));
+      if (row > highest) highest = row;
+    }
+    for (let row = 0; row <= highest; row++) {
+      if (((members[row >> 3] ?? 0) & (1 << (row & 7))) !== 0) this.#place(row, this.hashOf(row));
     }
   }
 }

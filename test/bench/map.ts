@@ -172,6 +172,8 @@ async function operationToPixel(browser: Browser): Promise<string[][]> {
     const seen = await page.evaluate((text) => globalThis.benchNotes.seen[text] ?? NaN, name);
     delays.push(seen - start);
     fs.rmSync(path.join(mount, name));
+    // A person's pace: the window that shows the removal is gone when the next file comes.
+    await new Promise((resolve) => setTimeout(resolve, 100 + Math.random() * 100));
   }
   await page.close();
   daemon.kill('SIGTERM');
