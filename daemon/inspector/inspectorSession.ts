@@ -74,6 +74,7 @@ export class InspectorSession {
   #statusSentAt = 0;
   #stuckSince: number | null = null;
   #timer: NodeJS.Timeout | null = null;
+  #wakesAt = 0;
 
   constructor(
     private readonly socket: WebSocket,
@@ -93,13 +94,19 @@ export class InspectorSession {
     const now = performance.now();
     if (!this.#hasRoom(now)) return;
     this.#sendEvents();
-    const wait = Math.min(this.#sendMap(now), this.#sendStatus(now));
-    if (wait !== Infinity && this.#timer === null) {
-      this.#timer = setTimeout(() => {
-        this.#timer = null;
-        this.changed();
-      }, wait);
-    }
+    this.#wakeIn(Math.min(this.#sendMap(now), this.#sendStatus(now)), now);
+  }
+
+  /** Looks again after `wait` milliseconds, or sooner when that was planned already. */
+  #wakeIn(wait: number, now: number): void {
+    const at = now + wait;
+    if (wait === Infinity || (this.#timer !== null && this.#wakesAt <= at)) return;
+    this.#stopTimer();
+    this.#wakesAt = at;
+    this.#timer = setTimeout(() => {
+      this.#timer = null;
+      this.changed();
+    }, wait);
   }
 
   end(reason: string): void {
