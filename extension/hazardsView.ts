@@ -5,7 +5,14 @@ import type { Severity } from '../daemon/hazards/hazard';
 import type { HazardJson } from '../daemon/protocol/json';
 import type { DaemonKey, Daemons } from './core/daemons';
 import type { HazardKind, SeverityGroup } from './core/hazardGroups';
-import { evidenceLines, findingTexts, groupHazards, nodesText } from './core/hazardGroups';
+import {
+  closedText,
+  evidenceLines,
+  findingTexts,
+  groupHazards,
+  nodesText,
+} from './core/hazardGroups';
+import type { OpenHazards } from './core/link';
 import { counted, grouped, SEVERITY_WORDS } from './core/words';
 import { COMMANDS, VIEWS } from './ids';
 
@@ -49,7 +56,7 @@ export function createHazardsView(daemons: Daemons): vscode.Disposable {
     const state = current?.link?.state;
     const open = state?.state === 'open' ? state : undefined;
     view.description = open === undefined ? '' : (current?.name ?? '');
-    view.message = messageFor(open === undefined ? undefined : groupHazards(open.hazards));
+    view.message = open === undefined ? '' : messageFor(open.hazards);
     const urgent = open
       ? open.status.open.data + open.status.open.error + open.status.open.identity
       : 0;
@@ -71,8 +78,9 @@ export function createHazardsView(daemons: Daemons): vscode.Disposable {
 }
 
 /** Empty: no message; a tree without rows and message shows its welcome instead. */
-function messageFor(groups: readonly SeverityGroup[] | undefined): string {
-  return groups?.length === 0 ? 'No open hazards.' : '';
+function messageFor(hazards: OpenHazards): string {
+  const open = groupHazards(hazards).length === 0 ? 'No open hazards.' : '';
+  return [open, closedText(hazards)].filter((text) => text !== '').join(' ');
 }
 
 async function childrenOf(daemons: Daemons, row: HazardRow | undefined): Promise<HazardRow[]> {

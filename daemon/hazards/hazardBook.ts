@@ -46,6 +46,7 @@ export class HazardBook {
   readonly #open = new Map<string, Hazard>();
   readonly #byNode = new Map<Nodeid, Set<string>>();
   readonly #totals = new Map<string, number>();
+  readonly #closed = new Map<string, number>();
   /** The entries whose probes were asked for, by the lookup that made somebody ask. */
   readonly #asked = new WeakMap<LookupEvent, Entry>();
   readonly #bySeverity: Record<Severity, number> = {
@@ -138,6 +139,11 @@ export class HazardBook {
     return Object.fromEntries([...this.#totals].filter(([, count]) => count > 0));
   }
 
+  /** Hazards that came and went, by id: what a guest forgets at once is seen only here. */
+  get closed(): Readonly<Record<string, number>> {
+    return Object.fromEntries(this.#closed);
+  }
+
   /** Open hazards by severity. */
   get bySeverity(): Readonly<Record<Severity, number>> {
     return { ...this.#bySeverity };
@@ -199,6 +205,7 @@ export class HazardBook {
     }
     this.#totals.set(hazard.id, (this.#totals.get(hazard.id) ?? 1) - 1);
     this.#bySeverity[hazard.severity]--;
+    this.#closed.set(hazard.id, (this.#closed.get(hazard.id) ?? 0) + 1);
     this.listener.closed({ ...hazard, state: 'closed' });
   }
 }

@@ -215,7 +215,11 @@ export class InspectorSession {
       case 'hazards': {
         const { count } = parse('hazards', params);
         const { hazards } = this.model;
-        return { hazards: hazards.list(count).map(hazardToJson), totals: hazards.totals };
+        return {
+          hazards: hazards.list(count).map(hazardToJson),
+          totals: hazards.totals,
+          closed: hazards.closed,
+        };
       }
       case 'status.watch':
         this.#statusWatched = true;

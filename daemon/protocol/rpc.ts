@@ -92,6 +92,8 @@ export const METHODS = {
       hazards: v.array(hazardJson),
       /** Open hazards by id, also of those beyond `count`. */
       totals: v.record(v.string(), v.number()),
+      /** Hazards that came and went, by id. */
+      closed: v.optional(v.record(v.string(), v.number()), {}),
     }),
   },
   'status.watch': { request: empty, result: statusJson },

@@ -22,7 +22,10 @@ export interface HazardKind {
   readonly findings: readonly HazardJson[];
 }
 
-export function groupHazards({ listed, totals }: OpenHazards): SeverityGroup[] {
+export function groupHazards({
+  listed,
+  totals,
+}: Pick<OpenHazards, 'listed' | 'totals'>): SeverityGroup[] {
   const kinds = new Map<string, { -readonly [K in keyof HazardKind]: HazardKind[K] }>();
   for (const hazard of listed) {
     const key = `${hazard.severity} ${hazard.id}`;
@@ -49,6 +52,15 @@ export function groupHazards({ listed, totals }: OpenHazards): SeverityGroup[] {
     const count = own.reduce((sum, kind) => sum + kind.count, 0);
     return count === 0 ? [] : [{ severity, count, kinds: own }];
   });
+}
+
+/** `Came and went: 12 H1, 3 H7.`, what a guest forgot before one could look; empty for none. */
+export function closedText({ closed }: Pick<OpenHazards, 'closed'>): string {
+  const kinds = Object.entries(closed)
+    .filter(([, count]) => count > 0)
+    .sort(([a], [b]) => Number(a.slice(1)) - Number(b.slice(1)))
+    .map(([id, count]) => `${count.toLocaleString('en')} ${id}`);
+  return kinds.length === 0 ? '' : `Came and went: ${kinds.join(', ')}.`;
 }
 
 /**

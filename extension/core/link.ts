@@ -27,6 +27,8 @@ export interface OpenHazards {
   readonly listed: readonly HazardJson[];
   /** Open hazards by id, those not listed included. */
   readonly totals: Readonly<Record<string, number>>;
+  /** Hazards that came and went, by id. */
+  readonly closed: Readonly<Record<string, number>>;
 }
 
 export type LinkState =
@@ -170,11 +172,11 @@ export class DaemonLink {
 }
 
 async function readHazards(inspector: InspectorClient): Promise<OpenHazards> {
-  const { hazards, totals } = await inspector.call('hazards', {
+  const { hazards, totals, closed } = await inspector.call('hazards', {
     state: 'open',
     count: LISTED_HAZARDS,
   });
-  return { listed: hazards, totals };
+  return { listed: hazards, totals, closed };
 }
 
 function sameHazards(a: OpenHazards, b: OpenHazards): boolean {

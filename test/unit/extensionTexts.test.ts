@@ -2,7 +2,12 @@
 
 import { expect, test } from 'vitest';
 import { factsOf, mountpointOf } from '../../extension/core/daemonFacts';
-import { evidenceLines, findingTexts, groupHazards } from '../../extension/core/hazardGroups';
+import {
+  closedText,
+  evidenceLines,
+  findingTexts,
+  groupHazards,
+} from '../../extension/core/hazardGroups';
 import { counted, grouped, summarize } from '../../extension/core/words';
 import { hazard, statusAt, targetOn } from './extensionPeer';
 
@@ -97,6 +102,8 @@ test('hazards beyond the list are counted, with the name of the catalogue', () =
     },
   ]);
   expect(groupHazards({ listed: [], totals: {} })).toEqual([]);
+  expect(closedText({ closed: { H7: 1200, H1: 3, H2: 0 } })).toBe('Came and went: 3 H1, 1,200 H7.');
+  expect(closedText({ closed: {} })).toBe('');
 });
 
 test('one hazard that is open in two severities is listed in both', () => {
