@@ -77,10 +77,10 @@ export class SeverityPyramid {
   }
 }
 
-/** The rows' own level and all above it, up to one of at most four cells. */
+/** The rows' own level and all above it, up to one of a single cell, where every range ends. */
 function levelsAbove(base: Uint8Array): Uint8Array[] {
   const levels = [base];
-  for (let below = base; below.length > FAN;) {
+  for (let below = base; below.length > 1;) {
     const level = new Uint8Array(Math.ceil(below.length / FAN));
     for (let i = 0; i < level.length; i++) {
       level[i] = maximum(below, i * FAN, Math.min(below.length, (i + 1) * FAN));

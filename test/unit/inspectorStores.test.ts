@@ -53,6 +53,11 @@ describe('SeverityPyramid', () => {
           }
         },
       ),
+      {
+        // Ranges that end where a level ends.
+        examples: [64, 256, 1024].map((length) => [[{ row: 0, state: 1 }], 0, length, 1]),
+        numRuns: 300,
+      },
     );
   });
 
