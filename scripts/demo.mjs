@@ -48,16 +48,17 @@ export function work(share, mount) {
   }
   const packed = spawnSync('tar', ['-cf', path.join(mount, 'all.tar'), '-C', mount, 'src']);
 
-  // On the host: each number is free for a moment and is given to the next file.
+  // On the host: each number is free for a moment and is given to the next file. The kernel has not
+  // heard of it and keeps the old names, so that the map shows both owners of the number.
   let reused = 0;
-  for (const name of files.slice(20, 32)) {
-    const target = path.join(share, name);
-    const before = fs.statSync(target).ino;
-    fs.rmSync(target);
-    fs.writeFileSync(target, 'another file under the same name\n');
-    if (fs.statSync(target).ino === before) reused++;
+  for (const name of files.slice(20, 26)) {
+    const old = path.join(share, name);
+    const before = fs.statSync(old).ino;
+    fs.rmSync(old);
+    fs.writeFileSync(`${old}.new`, 'another file with the number of the old one\n');
+    if (fs.statSync(`${old}.new`).ino === before) reused++;
+    fs.statSync(path.join(mount, `${name}.new`));
   }
-  for (const name of files) fs.statSync(path.join(mount, name));
   const tar = packed.status === 0 ? 'packed, ' : '';
-  return `${files.length} files read, 12 saved over, 6 linked, ${tar}12 replaced on the host (${reused} with the same inode number)`;
+  return `${files.length} files read, 12 saved over, 6 linked, ${tar}6 replaced on the host (${reused} got the old one's inode number)`;
 }
