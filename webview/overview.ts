@@ -48,6 +48,8 @@ export class OverviewStrip {
   });
   readonly #bitmap = document.createElement('canvas');
   readonly #caption = el('div', { class: 'overview-caption' });
+  /** Where the pointer rests on the strip, while the tip speaks of it. */
+  #pointer: PointerEvent | undefined;
   readonly #tip = el('div', { class: 'overview-tip', data: { testid: 'overview-tip' } });
   readonly #slider: HTMLElement;
   readonly #zoom = zoom<HTMLElement, unknown>();
@@ -172,6 +174,7 @@ export class OverviewStrip {
     this.element.dataset['cells'] = String(cells.length);
     this.element.dataset['size'] = String(this.#grid.size);
     this.element.dataset['columns'] = String(this.#grid.columns);
+    this.#tellAgain();
     if (this.#picture?.of.from !== span.from || this.#picture.of.to !== span.to) this.#refresh();
   }
 
@@ -386,6 +389,7 @@ export class OverviewStrip {
 
   #hover(event: PointerEvent): void {
     if (event.buttons !== 0) return;
+    this.#pointer = event;
     const cell = this.#cellAt(event);
     if (cell === undefined) this.#hideTip();
     else this.#tell(cell);
@@ -399,7 +403,16 @@ export class OverviewStrip {
     this.#tip.style.top = `${Math.max(14, Math.min(y, this.element.clientHeight - 14))}px`;
   }
 
+  /** What the tip speaks of may have changed under the pointer that rests. */
+  #tellAgain(): void {
+    if (this.#tip.hidden) return;
+    const cell = this.#pointer === undefined ? this.#cursor : this.#cellAt(this.#pointer);
+    if (cell === undefined) this.#hideTip();
+    else this.#tell(cell);
+  }
+
   #hideTip(): void {
+    this.#pointer = undefined;
     this.#tip.hidden = true;
   }
 
@@ -433,6 +446,7 @@ export class OverviewStrip {
   }
 
   #key(event: KeyboardEvent): void {
+    this.#pointer = undefined;
     const { columns, lines } = this.#grid;
     const moves: Readonly<Record<string, number>> = {
       ArrowLeft: -1,

@@ -62,14 +62,17 @@ class Host {
     // Frames reach the page in the order in which the daemon sent them.
     let last: Promise<void> = Promise.resolve();
     socket.on('message', (data: Buffer, isBinary) => {
-      last = last.then(() =>
+      const send = () =>
         isBinary
           ? page.evaluate(
               (bytes) => window.postMessage({ k: 'binary', bytes: Uint8Array.from(bytes) }),
               [...data],
             )
-          : this.tell(page, { k: 'text', text: String(data) }),
-      );
+          : this.tell(page, { k: 'text', text: String(data) });
+      last = last.then(send).catch((error: unknown) => {
+        // A page that was closed meanwhile has no use for its frames.
+        if (!page.isClosed()) throw error;
+      });
     });
     await new Promise((resolve) => socket.once('open', resolve));
     await this.tell(page, { k: 'state', state: 'open', message: '' });

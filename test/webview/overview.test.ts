@@ -83,8 +83,7 @@ test('a cell says what it stands for, and a single one leads to its entry', asyn
   const tip = page.locator('[data-testid="overview-tip"]');
   // The first of the second line: the unpinned alias, node 31 (4 cells of 12 pixels a line).
   await page.mouse.move(box.x + 6 + 5, box.y + 12 + 5);
-  await tip.waitFor();
-  expect(await tip.innerText()).toBe('Row 4: wrong data');
+  await expect.poll(() => tip.innerText()).toBe('Row 4: wrong data');
   await page.mouse.down();
   await page.mouse.up();
   const row = page.locator('.row[data-node="31"]');
