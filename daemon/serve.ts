@@ -98,10 +98,11 @@ export async function serveMount(options: ServeOptions, log: Log): Promise<void>
     worker.once('exit', () => resolve(null));
   });
 
-  const unmount = async () => {
-    const said = await mount.unmount();
-    if (said !== undefined) log('warn', said);
-  };
+  let unmounting: Promise<void> | undefined;
+  const unmount = () =>
+    (unmounting ??= mount.unmount().then((said) => {
+      if (said !== undefined) log('warn', said);
+    }));
   try {
     const { effectiveHandles, fdLimit } = await ready;
     if (ring !== null && options.inspect !== null) {
@@ -133,7 +134,8 @@ export async function serveMount(options: ServeOptions, log: Log): Promise<void>
     const stop = () => {
       // Unmounting makes the worker's read fail with ENODEV, so that it ends by itself.
       log('info', 'Unmounting.');
-      void unmount();
+      // What goes wrong is reported at the end, where it is awaited.
+      unmount().catch(() => undefined);
     };
     process.once('SIGTERM', stop);
     process.once('SIGINT', stop);
@@ -147,6 +149,7 @@ export async function serveMount(options: ServeOptions, log: Log): Promise<void>
     throw error;
   } finally {
     await unmount();
+    mount.close();
     await observers?.close();
   }
 }

@@ -61,7 +61,7 @@ function run(start: WorkerStart, say: (message: FromWorker) => void): void {
       say({ type: 'tables', image: tables.image() });
       ring.restart();
     }
-    return Atomics.load(control, CONTROL.stop) === 0;
+    return true;
   };
   const why = serve(
     native,

@@ -23,11 +23,9 @@ export const CONTROL = {
   go: 0,
   /** 1: the tables are wanted, because events were lost. */
   resync: 1,
-  /** 1: stop serving. */
-  stop: 2,
   /** Descriptors held for the guest. */
-  fdsUsed: 3,
-  words: 4,
+  fdsUsed: 2,
+  words: 3,
 } as const;
 
 export type FromWorker =

@@ -3,7 +3,7 @@
 import { ui } from '#ui';
 import { SEVERITIES } from '../daemon/hazards/hazard';
 import type { Target } from '../daemon/protocol/json';
-import { HIT_KINDS } from '../daemon/protocol/json';
+import { HIT_KINDS } from '../daemon/tables/hitKind';
 import type { Status } from '../daemon/protocol/map';
 import { el, setAttribute, setText } from './dom';
 import { mark, severityGlyph } from './glyphs';

@@ -2,7 +2,7 @@
 
 import { ui } from '#ui';
 import { SEVERITIES } from '../daemon/hazards/hazard';
-import { HIT_KINDS } from '../daemon/protocol/json';
+import { HIT_KINDS } from '../daemon/tables/hitKind';
 import { el, svg } from './dom';
 import { severityGlyph } from './glyphs';
 import { HITS, KINDS, SEVERITY_COST } from './words';

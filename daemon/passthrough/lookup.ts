@@ -22,7 +22,7 @@ import { NO_FD, NO_HANDLE } from '../tables/candidate';
 import type { LookupOp } from '../tables/events';
 import type { Nodeid } from '../tables/identity';
 import { NO_NODEID } from '../tables/identity';
-import type { ProbeResult } from '../tables/recorder';
+import type { ProbeResult } from '../tables/hitKind';
 import type { Context } from './context';
 import { ENFILE, EOPNOTSUPP, EOVERFLOW } from './errno';
 import { refer, reported } from './references';

@@ -5,6 +5,7 @@
 
 import * as v from 'valibot';
 import { LOOKUP_OPS } from '../tables/events';
+import { HIT_KINDS } from '../tables/hitKind';
 import { LOOKUP_RULE_NAMES } from '../tables/lookupRule';
 import { SEVERITIES } from '../hazards/hazard';
 
@@ -72,15 +73,6 @@ export const hazardJson = v.object({
   advice: v.string(),
 });
 export type HazardJson = v.InferOutput<typeof hazardJson>;
-
-export const HIT_KINDS = [
-  'handle_hit',
-  'fallback_hit',
-  'handleless_hit',
-  'fallback_rejected',
-  'miss',
-  'error',
-] as const;
 
 export const countersJson = v.object({
   lookups: v.object({

@@ -9,7 +9,7 @@
 
 import * as v from 'valibot';
 import { SEVERITIES } from '../hazards/hazard';
-import { countersJson, decimal, entryJson, HIT_KINDS, lookupJson } from './json';
+import { countersJson, decimal, entryJson, lookupJson } from './json';
 
 /** At most this many rows a window, so that a window stays under 64 KB. */
 export const MAX_WINDOW_ROWS = 120;
@@ -132,5 +132,3 @@ export const overviewRequest = v.object({
   cells: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_000)),
 });
 export type OverviewRequest = v.InferOutput<typeof overviewRequest>;
-
-export const hitKind = v.picklist(HIT_KINDS);

@@ -4,9 +4,9 @@
  */
 
 import { Candidate, NO_FD, NO_HANDLE } from './candidate';
+import type { HitKind, ProbeResult } from './hitKind';
 import type { EntryKind, FileHandle, Ids, Nodeid } from './identity';
-import type { HitKind, InodeTables } from './inodeTables';
-import type { ProbeResult } from './recorder';
+import type { InodeTables } from './inodeTables';
 
 /** The requests that look a name up, by themselves or on the way (virtio-fs.md 4.2). */
 export const LOOKUP_OPS = [

@@ -12,6 +12,7 @@
 import { Candidate, NO_FD, NO_HANDLE } from './candidate';
 import type { HandleHeapImage } from './handleHeap';
 import { HandleHeap, hashHandle } from './handleHeap';
+import type { HitKind } from './hitKind';
 import type { EntryKind, FileHandle, Ids, Nodeid } from './identity';
 import { NO_NODEID, ROOT_NODEID } from './identity';
 import type { LookupRule } from './lookupRule';
@@ -19,10 +20,6 @@ import type { RowIndexImage } from './rowIndex';
 import { EMPTY, OTHER, RowIndex } from './rowIndex';
 import type { VolumeKey } from './volumeTable';
 import { VolumeTable } from './volumeTable';
-
-/** How a lookup was answered (hazards.md 3.0). */
-export type HitKind =
-  'handle_hit' | 'fallback_hit' | 'handleless_hit' | 'fallback_rejected' | 'miss' | 'error';
 
 /** What the tables said when they were asked last. */
 export interface Asked {

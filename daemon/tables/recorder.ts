@@ -8,11 +8,9 @@
 
 import { Candidate } from './candidate';
 import type { LookupOp } from './events';
+import type { ProbeResult } from './hitKind';
 import type { Nodeid } from './identity';
 import { NO_NODEID } from './identity';
-
-/** Whether the descriptor that answered a lookup still is the file that was asked for. */
-export type ProbeResult = 'not-probed' | 'same' | 'different';
 
 /**
  * One lookup, explained. The daemon fills one such object over and over; the recorder copies what

@@ -7,10 +7,12 @@
 import { Candidate, NO_FD, NO_HANDLE } from '../tables/candidate';
 import type { LookupOp, TableEvent, TableName } from '../tables/events';
 import { LOOKUP_OPS } from '../tables/events';
+import type { HitKind } from '../tables/hitKind';
+import { HIT_KINDS, PROBE_RESULTS } from '../tables/hitKind';
 import type { FileHandle, Ids, Nodeid } from '../tables/identity';
 import { ROOT_NODEID } from '../tables/identity';
-import type { HitKind, InodeTables } from '../tables/inodeTables';
-import type { LookupTrace, ProbeResult, Recorder, VolumeFacts } from '../tables/recorder';
+import type { InodeTables } from '../tables/inodeTables';
+import type { LookupTrace, Recorder, VolumeFacts } from '../tables/recorder';
 import type { RingWriter } from './eventRing';
 import { recordHead, recordLength, recordType } from './eventRing';
 
@@ -21,16 +23,7 @@ const FORGET = 4;
 const OPEN_BY_HANDLE = 5;
 const VOLUME = 6;
 
-const HITS: readonly HitKind[] = [
-  'handle_hit',
-  'fallback_hit',
-  'handleless_hit',
-  'fallback_rejected',
-  'miss',
-  'error',
-];
-const HIT_NUMBER = new Map(HITS.map((hit, number) => [hit, number]));
-const PROBES: readonly ProbeResult[] = ['not-probed', 'same', 'different'];
+const HIT_NUMBER = new Map(HIT_KINDS.map((hit, number) => [hit, number]));
 const FORGET_OPS: readonly (LookupOp | 'FORGET')[] = [...LOOKUP_OPS, 'FORGET'];
 const OP_NUMBER = new Map(FORGET_OPS.map((op, number) => [op, number]));
 
@@ -212,7 +205,7 @@ export class RingRecorder implements Recorder {
     words[at + L.hit] = HIT_NUMBER.get(trace.asked ? asked.hit : 'error') ?? 5;
     words[at + L.errno] = trace.errno;
     words[at + L.handleErrno] = trace.handleErrno;
-    words[at + L.probe] = PROBES.indexOf(trace.probe);
+    words[at + L.probe] = PROBE_RESULTS.indexOf(trace.probe);
     putDouble(words, at + L.durationNs, trace.durationNs);
     words[at + L.nlink] = trace.nlink;
     putDouble(words, at + L.btimeSeconds, trace.btimeSeconds);
@@ -332,7 +325,8 @@ export class RecordGlance {
     this.parent = getDouble(words, at + L.parent) as Nodeid;
     this.byHandle = getDouble(words, at + L.byHandle) as Nodeid;
     this.byIds = getDouble(words, at + L.byIds) as Nodeid;
-    this.hit = (flags & FLAG_ASKED) === 0 ? 'error' : (HITS[words[at + L.hit] ?? 5] ?? 'error');
+    this.hit =
+      (flags & FLAG_ASKED) === 0 ? 'error' : (HIT_KINDS[words[at + L.hit] ?? 5] ?? 'error');
     this.inserted = (flags & FLAG_INSERTED) !== 0;
     const idsStolen = getDouble(words, at + L.idsStolenFrom) !== 0;
     const handleStolen = getDouble(words, at + L.handleStolenFrom) !== 0;
@@ -494,12 +488,12 @@ function readLookup(
     handleErrno: words[at + L.handleErrno] ?? 0,
     byHandle: nodeOrNull(words, at + L.byHandle),
     byIds: nodeOrNull(words, at + L.byIds),
-    hit: asked ? (HITS[words[at + L.hit] ?? 5] ?? 'error') : 'error',
+    hit: asked ? (HIT_KINDS[words[at + L.hit] ?? 5] ?? 'error') : 'error',
     nodeid,
     errno,
     durationNs: getDouble(words, at + L.durationNs),
     mode: found?.mode ?? 0,
-    probe: PROBES[words[at + L.probe] ?? 0] ?? 'not-probed',
+    probe: PROBE_RESULTS[words[at + L.probe] ?? 0] ?? 'not-probed',
     spare:
       found === null
         ? null

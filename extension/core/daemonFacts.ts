@@ -1,7 +1,7 @@
 /** What the tree says about a daemon: pure, from its target and status. */
 
 import type { Target } from '../../daemon/protocol/json';
-import { HIT_KINDS } from '../../daemon/protocol/json';
+import { HIT_KINDS } from '../../daemon/tables/hitKind';
 import type { Status } from '../../daemon/protocol/map';
 import { entriesOf, grouped, handleModeText, HIT_KIND_WORDS, lookupsOf } from './words';
 

@@ -2,7 +2,8 @@
 
 import type { Severity } from '../../daemon/hazards/hazard';
 import { SEVERITIES } from '../../daemon/hazards/hazard';
-import type { HIT_KINDS, Target } from '../../daemon/protocol/json';
+import type { Target } from '../../daemon/protocol/json';
+import type { HitKind } from '../../daemon/tables/hitKind';
 import type { Status } from '../../daemon/protocol/map';
 
 /** A decimal string or number with thousands separated: 1,204. Exact at any length. */
@@ -23,7 +24,7 @@ export const SEVERITY_WORDS: Readonly<Record<Severity, string>> = {
   information: 'Information, nothing to do',
 };
 
-export const HIT_KIND_WORDS: Readonly<Record<(typeof HIT_KINDS)[number], string>> = {
+export const HIT_KIND_WORDS: Readonly<Record<HitKind, string>> = {
   handle_hit: 'Handle hits',
   fallback_hit: 'Fallback hits',
   handleless_hit: 'Handle-less hits',

@@ -12,7 +12,7 @@ import { ROOT_NODEID } from '../../daemon/tables/identity';
 import { InodeTables } from '../../daemon/tables/inodeTables';
 import type { LookupRuleName } from '../../daemon/tables/lookupRule';
 import { LOOKUP_RULES } from '../../daemon/tables/lookupRule';
-import type { ProbeResult } from '../../daemon/tables/recorder';
+import type { ProbeResult } from '../../daemon/tables/hitKind';
 
 export const ESTALE = 116;
 export const EOPNOTSUPP = 95;
