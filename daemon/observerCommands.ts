@@ -5,12 +5,14 @@ import { InvalidArgumentError } from 'commander';
 import type { Connection } from './inspector/connect';
 import { connect, findTarget } from './inspector/connect';
 import { listRuntimeFiles } from './inspector/runtimeFiles';
-import type { EntryJson, EventJson, LookupJson, Snapshot } from './protocol/json';
+import type { EntryJson, EventJson, HazardJson, LookupJson, Snapshot } from './protocol/json';
 import type { ResultOf } from './protocol/rpc';
 import { MAX_PAGE_ROWS, RPC_ERRORS } from './protocol/rpc';
+import type { InspectorClient } from './protocol/client';
 import { InspectorError } from './protocol/client';
 
 const CLIENT = 'virtiofsd-inspector command line';
+const HAZARDS_A_PAGE = 500;
 
 export function addObserverCommands(program: Command): void {
   program
@@ -98,7 +100,7 @@ async function readSnapshot({ client }: Connection): Promise<Snapshot> {
     pages.push(page);
     rows = page.rows;
   }
-  const { hazards } = await client.call('hazards', { state: 'open', count: 500 });
+  const hazards = await readHazards(client);
   const { counters } = await client.call('status.watch', {});
   return {
     protocol: 1,
@@ -111,6 +113,16 @@ async function readSnapshot({ client }: Connection): Promise<Snapshot> {
     hazards,
     counters,
   };
+}
+
+async function readHazards(client: InspectorClient): Promise<HazardJson[]> {
+  const all: HazardJson[] = [];
+  for (;;) {
+    const page = { state: 'open' as const, from: all.length, count: HAZARDS_A_PAGE };
+    const { hazards } = await client.call('hazards', page);
+    all.push(...hazards);
+    if (hazards.length < HAZARDS_A_PAGE) return all;
+  }
 }
 
 async function follow(

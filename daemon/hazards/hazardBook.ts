@@ -99,12 +99,12 @@ export class HazardBook {
     }
   }
 
-  /** Open hazards, the worst first, then the newest. */
-  list(count: number): Hazard[] {
+  /** Open hazards, the worst first, then the newest: `count` of them from the `from`th on. */
+  list(count: number, from = 0): Hazard[] {
     const rank = (hazard: Hazard) => SEVERITIES.indexOf(hazard.severity);
     return [...this.#open.values()]
       .sort((a, b) => rank(a) - rank(b) || b.seq - a.seq)
-      .slice(0, count);
+      .slice(from, from + count);
   }
 
   of(nodeid: Nodeid): Hazard[] {

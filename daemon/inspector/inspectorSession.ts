@@ -213,10 +213,10 @@ export class InspectorSession {
         return { nodeid: nodeid === 0 ? null : String(nodeid) };
       }
       case 'hazards': {
-        const { count } = parse('hazards', params);
+        const { from, count } = parse('hazards', params);
         const { hazards } = this.model;
         return {
-          hazards: hazards.list(count).map(hazardToJson),
+          hazards: hazards.list(count, from).map(hazardToJson),
           totals: hazards.totals,
           closed: hazards.closed,
         };

@@ -7,7 +7,7 @@
 import * as v from 'valibot';
 import { decodeFrame } from './binary';
 import { PROTOCOL_VERSION } from './json';
-import type { MethodName, NotificationName, NotificationOf, RequestOf, ResultOf } from './rpc';
+import type { CallOf, MethodName, NotificationName, NotificationOf, ResultOf } from './rpc';
 import { METHODS, NOTIFICATIONS, rpcMessage } from './rpc';
 
 /** The daemon's answer was an error, or the connection ended before it came. */
@@ -49,7 +49,7 @@ export class InspectorClient {
   }
 
   /** @throws InspectorError when the daemon refuses or the connection ends */
-  call<M extends MethodName>(method: M, params: RequestOf<M>): Promise<ResultOf<M>> {
+  call<M extends MethodName>(method: M, params: CallOf<M>): Promise<ResultOf<M>> {
     if (this.#ended !== undefined) return Promise.reject(this.#ended);
     const id = this.#nextId++;
     return new Promise<unknown>((resolve, reject) => {

@@ -13,7 +13,7 @@
  * | overview      | overviewRequest  | { rows } and a binary frame with the same request id         |
  * | entry         | { nodeid }       | entryDetail                                                  |
  * | row           | { row }          | { nodeid } of the entry in a row of the overview, or null    |
- * | hazards       | { state, count } | { hazards, total }                                           |
+ * | hazards       | { from?, count } | open hazards, the worst first, and totals                    |
  * | status.watch  | {}               | Status; then `status` notifications                          |
  */
 
@@ -85,7 +85,9 @@ export const METHODS = {
   },
   hazards: {
     request: v.object({
-      state: v.picklist(['open', 'all']),
+      state: v.literal('open'),
+      /** How many of the worst to leave out: those of earlier calls. */
+      from: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0)), 0),
       count: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(500)),
     }),
     result: v.object({
@@ -100,6 +102,8 @@ export const METHODS = {
 } as const;
 
 export type MethodName = keyof typeof METHODS;
+/** What a caller gives; the daemon gets it with what was left out filled in. */
+export type CallOf<M extends MethodName> = v.InferInput<(typeof METHODS)[M]['request']>;
 export type RequestOf<M extends MethodName> = v.InferOutput<(typeof METHODS)[M]['request']>;
 export type ResultOf<M extends MethodName> = v.InferOutput<(typeof METHODS)[M]['result']>;
 

@@ -312,6 +312,7 @@ describe('the book', () => {
     const calm = listed.filter(({ severity }) => severity === 'information');
     expect(calm.map(({ seq }) => seq)).toEqual(calm.map(({ seq }) => seq).sort((a, b) => b - a));
     expect(source.model.hazards.list(2)).toEqual(listed.slice(0, 2));
+    expect(source.model.hazards.list(2, 1)).toEqual(listed.slice(1, 3));
   });
 
   it('keeps its counts, and no hazard outlives its entries', () => {
