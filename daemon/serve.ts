@@ -11,6 +11,7 @@ import { newToken } from './inspector/access';
 import type { InspectAddress } from './inspector/inspectorServer';
 import { startInspectorServer } from './inspector/inspectorServer';
 import { LiveModel } from './inspector/liveModel';
+import { RingFollower } from './inspector/ringFollower';
 import { processStartTime, writeRuntimeFile } from './inspector/runtimeFiles';
 import type { PassthroughOptions } from './passthrough/options';
 import { Prober } from './prober';
@@ -18,8 +19,7 @@ import type { Target } from './protocol/json';
 import { PROTOCOL_VERSION } from './protocol/json';
 import type { LookupRuleName } from './tables/lookupRule';
 import type { VolumeFacts } from './tables/recorder';
-import { makeRing, RingReader } from './trace/eventRing';
-import { readRecord, RecordGlance } from './trace/record';
+import { makeRing } from './trace/eventRing';
 import { mountFuse } from './transport/fuseSession';
 import { VERSION } from './version';
 import type { FromWorker, WorkerStart } from './workerMessages';
@@ -35,11 +35,6 @@ export interface ServeOptions {
 }
 
 export type Log = (level: 'error' | 'warn' | 'info' | 'debug', text: string) => void;
-
-/** Records folded before the event loop gets its turn. */
-const DRAIN_BATCH = 4_096;
-/** Milliseconds until the ring is looked at again after it had something; then it may wake us. */
-const DRAIN_INTERVAL = 3;
 
 /**
  * Serves until the mount is gone or a signal asks to stop.
@@ -176,7 +171,6 @@ async function startObservers(
   log: Log,
   source: Source,
 ): Promise<Observers> {
-  const reader = new RingReader(ring);
   const volumes = new Map<number, VolumeFacts>();
   const history = new EventHistory(volumes);
   const model = new LiveModel(target, {
@@ -191,41 +185,28 @@ async function startObservers(
     server.changed();
   });
   model.descriptors.limit = source.fdLimit;
-
-  let timer: NodeJS.Timeout | null = null;
-  let awaitingTables = false;
-  const sink = {
-    nextSeq: () => model.nextSeq++,
-    event: model.fold.bind(model),
-    volume: (facts: VolumeFacts) => void volumes.set(facts.mntId, facts),
+  const inspectorLog = {
+    info: (text: string) => log('info', text),
+    warn: (text: string) => log('warn', text),
   };
 
-  const glance = new RecordGlance(reader.words);
-  const take = (words: Int32Array, at: number): void => {
-    glance.look(at);
-    const seq = model.nextSeq;
-    if (model.foldPlain(glance)) history.pushRecord(words, at, seq, glance.events);
-    else readRecord(words, at, volumes, sink);
-  };
-
-  const drain = (): void => {
-    timer = null;
-    // What comes after a gap makes sense only once the tables of that moment are here.
-    if (awaitingTables) return;
-    const taken = reader.drain(DRAIN_BATCH, take);
-    if (taken > 0) {
-      model.descriptors.used = control[CONTROL.fdsUsed] ?? 0;
-      server.changed();
-    }
-    if (taken === DRAIN_BATCH) setImmediate(drain);
-    else if (reader.lost) {
-      awaitingTables = true;
-      Atomics.store(control, CONTROL.resync, 1);
-      source.resync();
-      log('warn', 'Events came faster than they could be followed; reading the tables anew.');
-    } else if (taken > 0) timer = setTimeout(drain, DRAIN_INTERVAL);
-    else if (!reader.sleep()) setImmediate(drain);
-  };
+  const follower = new RingFollower(
+    ring,
+    model,
+    history,
+    volumes,
+    {
+      changed: () => {
+        model.descriptors.used = control[CONTROL.fdsUsed] ?? 0;
+        server.changed();
+      },
+      askForTables: () => {
+        Atomics.store(control, CONTROL.resync, 1);
+        source.resync();
+      },
+    },
+    inspectorLog,
+  );
 
   const token = newToken();
   const server = await startInspectorServer(
@@ -234,7 +215,7 @@ async function startObservers(
     model,
     history,
     path.join(__dirname, '..', 'webview'),
-    { info: (text) => log('info', text), warn: (text) => log('warn', text) },
+    inspectorLog,
   );
   const removeRuntimeFile = writeRuntimeFile({
     protocol: PROTOCOL_VERSION,
@@ -248,21 +229,14 @@ async function startObservers(
     transport: target.transport,
   });
   process.once('exit', removeRuntimeFile);
-  drain();
+  follower.woken();
   const { page } = server;
   return {
     page,
-    drain: () => {
-      if (timer === null) drain();
-    },
-    restore: ({ image }) => {
-      awaitingTables = false;
-      model.restore(image);
-      server.changed();
-      drain();
-    },
+    drain: () => follower.woken(),
+    restore: ({ image, head }) => follower.restore(image, head),
     close: async () => {
-      if (timer !== null) clearTimeout(timer);
+      follower.stop();
       prober.stop();
       removeRuntimeFile();
       await server.close('The daemon ended.');

@@ -58,8 +58,9 @@ function run(start: WorkerStart, say: (message: FromWorker) => void): void {
   };
   const onControl = (): boolean => {
     if (ring !== null && Atomics.exchange(control, CONTROL.resync, 0) === 1) {
-      say({ type: 'tables', image: tables.image() });
+      const { head } = ring;
       ring.restart();
+      say({ type: 'tables', image: tables.image(), head });
     }
     return true;
   };

@@ -32,7 +32,8 @@ export type FromWorker =
   | { readonly type: 'ready'; readonly effectiveHandles: HandleMode; readonly fdLimit: number }
   /** Events were published while the main thread slept. */
   | { readonly type: 'events' }
-  | { readonly type: 'tables'; readonly image: TablesImage }
+  /** The tables, and how far the ring was written when they were copied. */
+  | { readonly type: 'tables'; readonly image: TablesImage; readonly head: number }
   | {
       readonly type: 'log';
       readonly level: 'error' | 'warn' | 'info' | 'debug';

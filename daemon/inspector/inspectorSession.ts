@@ -365,7 +365,7 @@ export class InspectorSession {
       const events = this.history.from(this.#followFrom, EVENTS_A_FRAME);
       if (events.length === 0) return;
       this.#notify('events', { events: events.map((event) => eventToJson(event, errnoName)) });
-      this.#followFrom += events.length;
+      this.#followFrom = (events.at(-1)?.seq ?? this.#followFrom) + 1;
     }
   }
 

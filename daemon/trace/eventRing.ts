@@ -67,6 +67,11 @@ export class RingWriter {
     if (this.#header[READER_SLEEPS] !== 0) this.#wakeReader();
   }
 
+  /** Where the next record goes, counted in words for ever (mod 2^32). */
+  get head(): number {
+    return this.#head;
+  }
+
   /** Begins anew after a loss; what is recorded from now on continues the image just taken. */
   restart(): void {
     Atomics.store(this.#header, LOST, 0);
@@ -115,6 +120,17 @@ export class RingReader {
     }
     Atomics.store(this.#header, TAIL, this.#tail | 0);
     return taken;
+  }
+
+  /** Makes the writer stop, because the reader cannot follow; it goes on with `restart`. */
+  giveUp(): void {
+    Atomics.store(this.#header, LOST, 1);
+  }
+
+  /** Leaves out what was written before the writer stood at `head`. */
+  skipTo(head: number): void {
+    this.#tail = head;
+    Atomics.store(this.#header, TAIL, head | 0);
   }
 
   /**
