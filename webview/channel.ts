@@ -20,7 +20,6 @@ export interface Channel {
   ready(): void;
   send(text: string): void;
   report(level: 'info' | 'warning' | 'error', message: string): void;
-  selected(nodeid: string | null): void;
   /** What the last page of this view saved; from outside, so to be validated. */
   loadState(): unknown;
   saveState(state: unknown): void;
@@ -55,7 +54,6 @@ function hostChannel(host: VsCodeApi, listener: ChannelListener): Channel {
     send: (text) => host.postMessage({ k: 'text', text }),
     report: (level, message) =>
       host.postMessage({ k: 'report', level, message: message.slice(0, LONGEST_REPORT) }),
-    selected: (nodeid) => host.postMessage({ k: 'selected', nodeid }),
     loadState: () => host.getState(),
     saveState: (state) => host.setState(state),
   };
@@ -127,7 +125,6 @@ function browserChannel(listener: ChannelListener): Channel {
       // eslint-disable-next-line no-console -- the log of a plain page is the browser's own
       console[level === 'warning' ? 'warn' : level](message);
     },
-    selected: () => undefined,
     loadState() {
       const saved = sessionStorage.getItem(STATE_KEY);
       if (saved === null) return undefined;

@@ -327,14 +327,12 @@ function unfoldParentOf(nodeid: string): void {
 
 function select(nodeid: string): void {
   change({ selected: nodeid });
-  channel.selected(nodeid);
   readDetail(nodeid);
   dirty();
 }
 
 function closeDetail(): void {
   change({ selected: null });
-  channel.selected(null);
   detail = { at: 'closed' };
   grid.element.focus();
   dirty();

@@ -42,7 +42,5 @@ export const webviewToHost = v.variant('k', [
     level: v.picklist(['info', 'warning', 'error']),
     message: sentence,
   }),
-  /** The entry whose details are shown. */
-  v.object({ k: v.literal('selected'), nodeid: v.nullable(decimal) }),
 ]);
 export type WebviewToHost = v.InferOutput<typeof webviewToHost>;

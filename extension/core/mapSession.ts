@@ -58,9 +58,6 @@ export class MapSession {
       case 'report':
         this.#report(parsed.output.level, parsed.output.message);
         return;
-      case 'selected':
-        // Nothing on this side depends on what the page shows the details of.
-        return;
     }
   }
 

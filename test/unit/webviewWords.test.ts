@@ -51,8 +51,7 @@ describe('what comes from outside', () => {
     expect(toPage({ k: 'binary', bytes: [1, 2] })).toBe(false);
     expect(toPage({ k: 'state', state: 'paused', message: '' })).toBe(false);
     const toHost = (message: unknown) => v.safeParse(webviewToHost, message).success;
-    expect(toHost({ k: 'selected', nodeid: null })).toBe(true);
-    expect(toHost({ k: 'selected', nodeid: '-1' })).toBe(false);
+    expect(toHost({ k: 'selected', nodeid: '2' })).toBe(false);
     expect(toHost({ k: 'text', text: 'x'.repeat(70_000) })).toBe(false);
   });
 

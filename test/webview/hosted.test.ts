@@ -102,7 +102,6 @@ test('speaks through its host, and starts afresh with each connection', async ()
   const row = page.locator('.row[data-node="1345"]');
   await expect.poll(() => row.getAttribute('class')).toContain('selected');
   await expect.poll(() => host.received.at(-1)).toBeDefined();
-  expect(host.received).toContainEqual({ k: 'selected', nodeid: '1345' });
 
   await host.tell(page, { k: 'state', state: 'connecting', message: 'Looking for the daemon.' });
   await expect.poll(() => page.locator('[data-testid="live"]').innerText()).toBe('connecting');
