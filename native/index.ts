@@ -73,11 +73,10 @@ export const REPLY = 1314800;
 export const REPLY_SIZE = 1056768;
 export const SCRATCH_SIZE = 2375680;
 
-/** Lookup flags: make a file handle; leave the descriptor open even when a handle was made. */
+/** Lookup flag: make a file handle. */
 export const WANT_HANDLE = 1;
-export const KEEP_FD = 2;
 /** Leave the parent that was opened by its handle in its slot; `removeName` closes it. */
-export const KEEP_PARENT = 4;
+export const KEEP_PARENT = 2;
 
 const PAGE = 4096;
 

@@ -16,7 +16,6 @@ export const OUT_HEADER = 16;
 export const ENTRY_OUT = 128;
 export const ATTR_OUT = 104;
 export const OPEN_OUT = 16;
-export const ATTR_SIZE = 88;
 export const DIRENT_HEADER = 24;
 
 // struct fuse_in_header

@@ -70,7 +70,6 @@ export const directoryRow = v.object({
   healthy: v.number(),
   unfolded: v.boolean(),
 });
-export type DirectoryRow = v.InferOutput<typeof directoryRow>;
 
 export const mapRow = v.variant('row', [entryRow, directoryRow]);
 export type MapRow = v.InferOutput<typeof mapRow>;
@@ -131,4 +130,3 @@ export const overviewRequest = v.object({
   to: v.pipe(v.number(), v.integer(), v.minValue(1)),
   cells: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_000)),
 });
-export type OverviewRequest = v.InferOutput<typeof overviewRequest>;

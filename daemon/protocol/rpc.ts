@@ -161,4 +161,3 @@ export const rpcMessage = v.union([
   }),
   v.object({ jsonrpc: v.literal('2.0'), method: v.string(), params: v.unknown() }),
 ]);
-export type RpcMessage = v.InferOutput<typeof rpcMessage>;

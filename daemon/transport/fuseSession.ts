@@ -43,8 +43,6 @@ export interface FuseMount {
   readonly fuseFd: number;
   /** Signalling it (`signalEvent`) makes `serve` call its `onControl`. */
   readonly controlFd: number;
-  /** "major:minor" of the mounted file system. */
-  readonly device: string;
   /**
    * Unmounts. A mount in use is detached: it disappears from the tree now, and its last user keeps
    * what is open until the daemon ends.
@@ -52,8 +50,6 @@ export interface FuseMount {
    * @returns a sentence when the mount was busy or somebody else had unmounted it; else nothing
    */
   unmount(): Promise<string | undefined>;
-  /** Makes `serve` come back, also from a detached mount that is still in use. */
-  stop(): void;
   /** Closes the descriptors; only after `serve` has come back. */
   close(): void;
 }
@@ -87,7 +83,6 @@ export function mountFuse(
     point,
     fuseFd,
     controlFd,
-    device: mounted.device,
     async unmount() {
       const ours = mountAt(point)?.id === mounted.id;
       const ended = ours ? detach(native, point, asRoot) : ALREADY_GONE;
@@ -95,9 +90,6 @@ export function mountFuse(
       // A detached mount lives on for those who are inside it, and would keep `serve` waiting.
       if (ended.busy) native.stopEvent(controlFd);
       return ended.said;
-    },
-    stop() {
-      native.stopEvent(controlFd);
     },
     close() {
       native.closeDescriptor(fuseFd);

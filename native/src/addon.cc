@@ -84,7 +84,6 @@ Napi::Object layoutNumbers(Napi::Env env) {
       {"SCRATCH_SIZE", layout::kScratchSize},
       {"WANT_HANDLE", layout::kWantHandle},
       {"KEEP_PARENT", layout::kKeepParent},
-      {"KEEP_FD", layout::kKeepFd},
       {"KEEP_DAC_OVERRIDE", static_cast<int32_t>(layout::kCredsKeepDacOverride)},
   };
   Napi::Object out = Napi::Object::New(env);

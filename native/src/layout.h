@@ -63,7 +63,6 @@ constexpr uint64_t kStopCount = 1ull << 32;
 
 // Flags of lookups.
 constexpr int32_t kWantHandle = 1;
-constexpr int32_t kKeepParent = 4;  // leave the opened parent in its slot, for the next call
-constexpr int32_t kKeepFd = 2;  // leave the descriptor open even when a handle was made
+constexpr int32_t kKeepParent = 2;  // leave the opened parent in its slot, for the next call
 
 }  // namespace layout

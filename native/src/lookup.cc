@@ -44,7 +44,7 @@ int32_t identify(State& state, int fd, int32_t record, int32_t flags) {
 int32_t identifyAndKeep(State& state, int fd, int32_t record, int32_t flags) {
   const int32_t result = identify(state, fd, record, flags);
   const bool replaced = state.word(record + layout::kRecordHandleErrno) == 0;
-  if (result < 0 || (replaced && !(flags & layout::kKeepFd))) {
+  if (result < 0 || replaced) {
     close(fd);
     state.word(record + layout::kRecordFd) = -1;
   } else {
