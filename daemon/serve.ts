@@ -135,6 +135,13 @@ export async function serveMount(options: ServeOptions, log: Log): Promise<void>
     process.once('SIGTERM', stop);
     process.once('SIGINT', stop);
     process.once('SIGHUP', stop);
+    // Node's own way out of a mistake of ours would wait for the worker for ever, which waits for
+    // the kernel: unmount, and both come to an end.
+    process.once('uncaughtException', (error) => {
+      log('error', `The daemon failed inside and ends: ${error.stack ?? error.message}`);
+      process.exitCode = 1;
+      stop();
+    });
     Atomics.store(control, CONTROL.go, 1);
     Atomics.notify(control, CONTROL.go);
     const failure = await ended;

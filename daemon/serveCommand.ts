@@ -136,6 +136,8 @@ function realDirectory(wanted: string): string {
 /** One line an event on stderr, as daemons do; the extension reads the levels. */
 function stderrLog(level: Level): Log {
   const most = level === 'off' ? -1 : LEVELS.indexOf(level);
+  // Whoever read the log is gone (EPIPE). The guest's files do not depend on it.
+  process.stderr.on('error', () => undefined);
   return (at, text) => {
     if (LEVELS.indexOf(at) <= most) process.stderr.write(`${at}: ${text.replaceAll('\n', ' ')}\n`);
   };

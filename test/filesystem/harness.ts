@@ -92,6 +92,8 @@ export interface Share {
   ended(): Promise<number | null>;
   /** kill -9. */
   kill(): Promise<void>;
+  /** Stops reading the daemon's stderr, as a terminal does that is closed. */
+  deafen(): void;
   /** Open descriptors of the daemon. */
   descriptors(): number;
 }
@@ -181,6 +183,7 @@ function makeShare(child: ChildProcess, shared: string, mount: string, log: stri
       child.kill('SIGKILL');
       await exited;
     },
+    deafen: () => child.stderr?.destroy(),
     descriptors: () => fs.readdirSync(`/proc/${pid}/fd`).length,
   };
   return share;

@@ -46,6 +46,24 @@ describe('a daemon that ends', () => {
     inside.kill();
   });
 
+  it('goes on when nobody reads its log any more, and still ends on SIGTERM', async () => {
+    const share = await serve({ handles: 'mandatory' });
+    share.deafen();
+    // Each connection is a line of the log, which now fails with EPIPE.
+    for (let i = 0; i < 3; i++) {
+      const looked = spawnSync(
+        process.execPath,
+        [await daemonProgram(), 'snapshot', String(share.pid), '--json'],
+        { encoding: 'utf8' },
+      );
+      expect(looked.stderr).toBe('');
+      expect(looked.status).toBe(0);
+    }
+    must(share, 'echo x > f; cat f');
+    expect(await share.stop()).toBe(0);
+    expect(mountAt(share.mount)).toBeUndefined();
+  });
+
   it('ends by itself when somebody unmounts', async () => {
     const share = await serve({ handles: 'never' });
     expect(spawnSync('umount', [share.mount]).status).toBe(0);
