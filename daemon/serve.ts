@@ -224,17 +224,24 @@ async function startObservers(
     path.join(__dirname, '..', 'webview'),
     inspectorLog,
   );
-  const removeRuntimeFile = writeRuntimeFile({
-    protocol: PROTOCOL_VERSION,
-    pid: process.pid,
-    startTime: processStartTime(process.pid) ?? '0',
-    url: server.url,
-    token,
-    kind: target.kind,
-    implementation: target.implementation,
-    sharedDir: target.sharedDir,
-    transport: target.transport,
-  });
+  let removeRuntimeFile: () => void;
+  try {
+    removeRuntimeFile = writeRuntimeFile({
+      protocol: PROTOCOL_VERSION,
+      pid: process.pid,
+      startTime: processStartTime(process.pid) ?? '0',
+      url: server.url,
+      token,
+      kind: target.kind,
+      implementation: target.implementation,
+      sharedDir: target.sharedDir,
+      transport: target.transport,
+    });
+  } catch (error) {
+    // A server that nobody can find would keep the daemon from ending.
+    await server.close('The daemon did not start.');
+    throw error;
+  }
   process.once('exit', removeRuntimeFile);
   follower.woken();
   const { page } = server;

@@ -22,7 +22,7 @@ export type InspectorEvent =
       readonly entries: number;
     };
 
-/** Names errno values; `null` for 0. */
+/** Names an errno, such as ESTALE for 116. */
 export type ErrnoName = (errno: number) => string;
 
 export function eventToJson(event: InspectorEvent, errnoName: ErrnoName): EventJson {

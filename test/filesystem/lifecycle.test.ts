@@ -189,6 +189,23 @@ describe('an ordinary user', () => {
     await exited;
     expect(daemon.exitCode).toBe(0);
     expect(mountAt(mount)).toBeUndefined();
+
+    // Where no runtime file can be written it says so and ends; nothing keeps it waiting.
+    const refused = spawnSync(
+      'setpriv',
+      [
+        ...[...user, process.execPath, path.join(bin, 'daemon/cli.js'), 'serve'],
+        ...['--shared-dir', shared, '--mount', mount],
+      ],
+      {
+        encoding: 'utf8',
+        timeout: 20_000,
+        env: { ...process.env, XDG_RUNTIME_DIR: path.join(shared, 'd/f') },
+      },
+    );
+    expect(refused.stderr).toMatch(/ENOTDIR/);
+    expect(refused.status).toBe(1);
+    expect(mountAt(mount)).toBeUndefined();
   });
 });
 
