@@ -5,7 +5,6 @@ import { expect, it } from 'vitest';
 import { EventHistory } from '../../daemon/inspector/eventHistory';
 import { LiveModel } from '../../daemon/inspector/liveModel';
 import type { InspectorEvent } from '../../daemon/protocol/eventJson';
-import type { Target } from '../../daemon/protocol/json';
 import { Candidate, NO_FD } from '../../daemon/tables/candidate';
 import type { Nodeid } from '../../daemon/tables/identity';
 import { InodeTables } from '../../daemon/tables/inodeTables';
@@ -13,18 +12,7 @@ import { LOOKUP_RULES } from '../../daemon/tables/lookupRule';
 import { LookupTrace } from '../../daemon/tables/recorder';
 import { makeRing, RingReader, RingWriter } from '../../daemon/trace/eventRing';
 import { readRecord, RecordGlance, RingRecorder } from '../../daemon/trace/record';
-
-const TARGET: Target = {
-  kind: 'serve',
-  pid: 1,
-  implementation: 'test',
-  sharedDir: '/',
-  lookupRule: 'handle-then-fd',
-  inodeFileHandles: { requested: 'prefer', effective: 'prefer' },
-  level: 'instrumented',
-  complete: true,
-  transport: 'none',
-};
+import { targetOf } from './target';
 
 type Step =
   | { do: 'lookup'; ino: number; generation: number | null; name: string; errno: number }
@@ -102,7 +90,7 @@ interface Follower {
 
 function follower(ring: SharedArrayBuffer, quickly = true): Follower {
   const history = new EventHistory(new Map());
-  const model = new LiveModel(TARGET, {
+  const model = new LiveModel(targetOf(), {
     event: (event) => history.push(event),
     probe: () => undefined,
   });

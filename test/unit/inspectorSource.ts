@@ -4,7 +4,7 @@ import type { Probe } from '../../daemon/hazards/hazard';
 import { EventHistory } from '../../daemon/inspector/eventHistory';
 import { LiveModel } from '../../daemon/inspector/liveModel';
 import type { InspectorEvent } from '../../daemon/protocol/eventJson';
-import type { HandleMode, Target } from '../../daemon/protocol/json';
+import type { HandleMode } from '../../daemon/protocol/json';
 import { Candidate, NO_FD, NO_HANDLE } from '../../daemon/tables/candidate';
 import type { LookupEvent, LookupOp, TableEvent } from '../../daemon/tables/events';
 import type { Ids, Nodeid } from '../../daemon/tables/identity';
@@ -13,6 +13,7 @@ import { InodeTables } from '../../daemon/tables/inodeTables';
 import type { LookupRuleName } from '../../daemon/tables/lookupRule';
 import { LOOKUP_RULES } from '../../daemon/tables/lookupRule';
 import type { ProbeResult } from '../../daemon/tables/hitKind';
+import { targetOf } from './target';
 
 export const ESTALE = 116;
 export const EOPNOTSUPP = 95;
@@ -54,18 +55,7 @@ export class Source {
 
   constructor(mode: HandleMode = 'prefer', rule: LookupRuleName = 'handle-then-fd') {
     this.tables = new InodeTables(LOOKUP_RULES[rule]);
-    const target: Target = {
-      kind: 'serve',
-      pid: process.pid,
-      implementation: 'virtiofsd-inspector test',
-      sharedDir: '/srv/share',
-      lookupRule: rule,
-      inodeFileHandles: { requested: mode, effective: mode },
-      level: 'instrumented',
-      complete: true,
-      transport: 'none',
-    };
-    this.model = new LiveModel(target, {
+    this.model = new LiveModel(targetOf(mode, rule), {
       event: (event) => {
         this.history.push(event);
         if (this.collects) this.events.push(event);

@@ -12,6 +12,7 @@ import type { VolumeFacts } from '../../daemon/tables/recorder';
 import { LookupTrace } from '../../daemon/tables/recorder';
 import { makeRing, RingWriter } from '../../daemon/trace/eventRing';
 import { RingRecorder } from '../../daemon/trace/record';
+import { targetOf } from './target';
 
 const name = new TextEncoder().encode('f');
 
@@ -34,20 +35,10 @@ beforeEach(() => {
   changed = () => undefined;
   const volumes = new Map<number, VolumeFacts>();
   history = new EventHistory(volumes);
-  model = new LiveModel(
-    {
-      kind: 'serve',
-      pid: 1,
-      implementation: 'test',
-      sharedDir: '/',
-      lookupRule: 'handle-then-fd',
-      inodeFileHandles: { requested: 'prefer', effective: 'prefer' },
-      level: 'instrumented',
-      complete: true,
-      transport: 'none',
-    },
-    { event: (event) => history.push(event), probe: () => undefined },
-  );
+  model = new LiveModel(targetOf(), {
+    event: (event) => history.push(event),
+    probe: () => undefined,
+  });
   follower = new RingFollower(
     ring,
     model,
