@@ -120,7 +120,10 @@ function browserChannel(listener: ChannelListener): Channel {
 
   return {
     ready: connect,
-    send: (text) => socket?.send(text),
+    send: (text) => {
+      // What is said to a closing socket is lost, and the browser complains; `close` follows.
+      if (socket?.readyState === WebSocket.OPEN) socket.send(text);
+    },
     report: (level, message) => {
       // eslint-disable-next-line no-console -- the log of a plain page is the browser's own
       console[level === 'warning' ? 'warn' : level](message);
