@@ -25,11 +25,25 @@ import { VERSION } from './version';
 import type { FromWorker, WorkerStart } from './workerMessages';
 import { CONTROL } from './workerMessages';
 
+/** Where requests come from. */
+export type Source =
+  | { readonly kind: 'mount'; readonly mountpoint: string; readonly allowOther: boolean }
+  | {
+      readonly kind: 'vhost-user';
+      readonly listen: VhostUserListen;
+      /** Offers the device's configuration space, with this tag in it. */
+      readonly tag?: string;
+    };
+
+export type VhostUserListen =
+  | { readonly kind: 'path'; readonly path: string; readonly group?: string }
+  /** A listening socket that the daemon inherited. */
+  | { readonly kind: 'fd'; readonly fd: number };
+
 export interface ServeOptions {
   readonly passthrough: Omit<PassthroughOptions, 'lookupRule'>;
   readonly lookupRule: LookupRuleName;
-  readonly mountpoint: string;
-  readonly allowOther: boolean;
+  readonly source: Source;
   /** Null: --no-inspect. */
   readonly inspect: InspectAddress | null;
 }
@@ -41,14 +55,18 @@ export type Log = (level: 'error' | 'warn' | 'info' | 'debug', text: string) => 
  *
  * @throws Error with a sentence and advice when it cannot start
  */
-export async function serveMount(options: ServeOptions, log: Log): Promise<void> {
+export async function serveShare(options: ServeOptions, log: Log): Promise<void> {
   const native = loadAddon();
+  const { source } = options;
+  if (source.kind === 'vhost-user') {
+    throw new Error('Virtual machines are not served yet: use --mount.');
+  }
   const mount = mountFuse(
     native,
     {
       sharedDir: options.passthrough.sharedDir,
-      mountpoint: options.mountpoint,
-      allowOther: options.allowOther,
+      mountpoint: source.mountpoint,
+      allowOther: source.allowOther,
       readonly: options.passthrough.readonly,
     },
     (text) => log('warn', text),
@@ -164,7 +182,7 @@ interface Observers {
   close(): Promise<void>;
 }
 
-interface Source {
+interface Serving {
   readonly fdLimit: number;
   /** Makes the worker look at the control words. */
   resync(): void;
@@ -176,7 +194,7 @@ async function startObservers(
   ring: SharedArrayBuffer,
   control: Int32Array,
   log: Log,
-  source: Source,
+  serving: Serving,
 ): Promise<Observers> {
   const volumes = new Map<number, VolumeFacts>();
   const history = new EventHistory(volumes);
@@ -191,7 +209,7 @@ async function startObservers(
     model.probed(probe);
     server.changed();
   });
-  model.descriptors.limit = source.fdLimit;
+  model.descriptors.limit = serving.fdLimit;
   const inspectorLog = {
     info: (text: string) => log('info', text),
     warn: (text: string) => log('warn', text),
@@ -209,7 +227,7 @@ async function startObservers(
       },
       askForTables: () => {
         Atomics.store(control, CONTROL.resync, 1);
-        source.resync();
+        serving.resync();
       },
     },
     inspectorLog,

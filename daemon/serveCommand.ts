@@ -7,7 +7,7 @@ import type { InspectAddress } from './inspector/inspectorServer';
 import { parseInspectAddress } from './inspector/inspectorServer';
 import type { CacheMode, HandleMode } from './passthrough/options';
 import type { Log, ServeOptions } from './serve';
-import { serveMount } from './serve';
+import { serveShare } from './serve';
 import type { LookupRuleName } from './tables/lookupRule';
 import { LOOKUP_RULE_NAMES } from './tables/lookupRule';
 
@@ -16,7 +16,9 @@ type Level = (typeof LEVELS)[number];
 
 interface Given {
   readonly sharedDir: string;
-  readonly mount: string;
+  readonly mount?: string;
+  readonly socketPath?: string;
+  readonly fd?: number;
   readonly inodeFileHandles: HandleMode | 'fallback';
   readonly lookupRule: LookupRuleName;
   readonly cache: CacheMode;
@@ -39,7 +41,9 @@ export function addServeCommand(program: Command): void {
     .command('serve')
     .description('share a directory through the bundled daemon')
     .requiredOption('--shared-dir <dir>', 'the directory to share')
-    .requiredOption('--mount <dir>', 'mount it here, through /dev/fuse')
+    .option('--mount <dir>', 'mount it here, through /dev/fuse')
+    .option('--socket-path <path>', 'serve a virtual machine, over this vhost-user socket')
+    .option('--fd <n>', 'serve a virtual machine, over this listening vhost-user socket', count)
     .addOption(
       new Option('--inode-file-handles <mode>', 'hold file handles instead of open descriptors')
         .choices(['never', 'prefer', 'fallback', 'mandatory'])
@@ -71,7 +75,7 @@ export function addServeCommand(program: Command): void {
     )
     .option('--no-inspect', 'serve no inspector')
     .addOption(new Option('--log-level <level>').choices([...LEVELS]).default('info'))
-    .action((given: Given) => serveMount(serveOptions(given), stderrLog(given.logLevel)));
+    .action((given: Given) => serveShare(serveOptions(given), stderrLog(given.logLevel)));
 }
 
 function count(text: string): number {
@@ -106,8 +110,7 @@ function serveOptions(given: Given): ServeOptions {
       ...(given.rlimitNofile === undefined ? {} : { rlimitNofile: given.rlimitNofile }),
     },
     lookupRule: given.lookupRule,
-    mountpoint: given.mount,
-    allowOther: given.allowOther === true || process.geteuid?.() === 0,
+    source: sourceOf(given),
     inspect:
       given.inspect === false
         ? null
@@ -115,6 +118,25 @@ function serveOptions(given: Given): ServeOptions {
           ? parseInspectAddress('')
           : given.inspect,
   };
+}
+
+/** @throws Error when not exactly one way to serve is named */
+function sourceOf(given: Given): ServeOptions['source'] {
+  const { mount, socketPath, fd } = given;
+  const sources: ServeOptions['source'][] = [];
+  if (mount !== undefined) {
+    const allowOther = given.allowOther === true || process.geteuid?.() === 0;
+    sources.push({ kind: 'mount', mountpoint: mount, allowOther });
+  }
+  if (socketPath !== undefined) {
+    sources.push({ kind: 'vhost-user', listen: { kind: 'path', path: socketPath } });
+  }
+  if (fd !== undefined) sources.push({ kind: 'vhost-user', listen: { kind: 'fd', fd } });
+  const [source] = sources;
+  if (source === undefined || sources.length > 1) {
+    throw new Error('Give one of --mount DIR, --socket-path PATH and --fd N.');
+  }
+  return source;
 }
 
 function realDirectory(wanted: string): string {

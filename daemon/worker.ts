@@ -55,6 +55,10 @@ function run(start: WorkerStart, say: (message: FromWorker) => void): void {
       control[CONTROL.fdsUsed] = fileSystem.fdsUsed();
       return reply;
     },
+    reset() {
+      fileSystem.reset();
+      control[CONTROL.fdsUsed] = fileSystem.fdsUsed();
+    },
   };
   const onControl = (): boolean => {
     if (ring !== null && Atomics.exchange(control, CONTROL.resync, 0) === 1) {

@@ -35,4 +35,6 @@ export interface RequestHandler {
    *   the channel has already answered)
    */
   handle(length: number, channel: DataChannel): number;
+  /** Drops everything that the guest had, as when its device is reset. The next request is INIT. */
+  reset(): void;
 }

@@ -120,6 +120,7 @@ export function createFileSystem(
     memory,
     effectiveHandles: handles,
     fdLimit: context.fdLimit,
+    reset: () => endSession(context),
     fdsUsed: () => usedFds(context),
     handle: (length, channel) => handle(context, rootFd, length, channel),
     close() {
