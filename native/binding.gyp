@@ -13,6 +13,7 @@
         'src/names.cc',
         'src/probing.cc',
         'src/session.cc',
+        'src/times.cc',
         'src/xattr.cc',
       ],
       'include_dirs': ["<!@(node -p \"require('node-addon-api').include_dir\")"],

@@ -232,6 +232,8 @@ export interface Addon {
   identify(dirFd: number, path: string | Uint8Array): FileIdentity | number;
   nameToHandle(dirFd: number, path: string | Uint8Array): NamedHandle | number;
   openByHandle(mountFd: number, type: number, bytes: Uint8Array, flags: number): number;
+  /** futimens(2), the access time left as it is. */
+  setModificationTime(fd: number, seconds: bigint, nanoseconds: number): number;
   /** f_type of statfs(2). */
   fileSystemType(target: number | string | Uint8Array): number;
 }

@@ -105,6 +105,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   defineNames(env, exports, state);
   defineProbing(env, exports);
   defineSession(env, exports, state);
+  defineTimes(env, exports);
   defineXattr(env, exports, state);
   return exports;
 }

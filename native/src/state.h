@@ -97,5 +97,6 @@ void defineMounting(Napi::Env env, Napi::Object exports);
 void defineNames(Napi::Env env, Napi::Object exports, State* state);
 void defineProbing(Napi::Env env, Napi::Object exports);
 void defineSession(Napi::Env env, Napi::Object exports, State* state);
+void defineTimes(Napi::Env env, Napi::Object exports);
 void defineXattr(Napi::Env env, Napi::Object exports, State* state);
 void defineCredentials(Napi::Env env, Napi::Object exports);
