@@ -432,6 +432,9 @@ function concerns(event: InspectorEvent, nodeid: Nodeid): boolean {
     case 'init':
     case 'destroy':
     case 'resync':
+    case 'paused':
+    case 'resumed':
+    case 'injected':
       return false;
   }
 }

@@ -312,6 +312,10 @@ export class LiveModel {
       case 'destroy':
         this.structure++;
         return;
+      case 'paused':
+      case 'resumed':
+      case 'injected':
+        return;
     }
   }
 

@@ -79,6 +79,33 @@ export function eventToJson(event: InspectorEvent, errnoName: ErrnoName): EventJ
     case 'init':
     case 'destroy':
       return { ...stamp, type: event.type };
+    case 'paused':
+      return {
+        ...stamp,
+        type: 'paused',
+        op: event.op,
+        unique: String(event.unique),
+        point: event.point,
+        reason: event.reason,
+      };
+    case 'resumed':
+      return {
+        ...stamp,
+        type: 'resumed',
+        op: event.op,
+        unique: String(event.unique),
+        reason: event.reason,
+      };
+    case 'injected':
+      return {
+        ...stamp,
+        type: 'injected',
+        op: event.op,
+        unique: String(event.unique),
+        call: event.call,
+        errno: errnoName(event.errno),
+        fault: event.fault,
+      };
     case 'resync':
       return { ...stamp, type: 'resync', entries: String(event.entries) };
     case 'hazard':

@@ -150,6 +150,9 @@ export const otherEventJson = v.looseObject({
     'init',
     'destroy',
     'resync',
+    'paused',
+    'resumed',
+    'injected',
   ]),
 });
 export const eventJson = v.union([lookupJson, otherEventJson]);

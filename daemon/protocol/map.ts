@@ -9,6 +9,7 @@
 
 import * as v from 'valibot';
 import { SEVERITIES } from '../hazards/hazard';
+import { debuggerStatusJson } from './debug';
 import { countersJson, decimal, entryJson, lookupJson } from './json';
 
 /** At most this many rows a window, so that a window stays under 64 KB. */
@@ -104,6 +105,8 @@ export const statusJson = v.object({
     resource: v.number(),
     information: v.number(),
   }),
+  /** Who debugs the daemon, and what is held, armed and made to fail; null: nobody. */
+  debugger: v.optional(v.nullable(debuggerStatusJson), null),
 });
 export type Status = v.InferOutput<typeof statusJson>;
 

@@ -15,9 +15,12 @@
  * | row           | { row }          | { nodeid } of the entry in a row of the overview, or null    |
  * | hazards       | { from?, count } | open hazards, the worst first, and totals                    |
  * | status.watch  | {}               | Status; then `status` notifications                          |
+ *
+ * The debugger's methods are in debug.ts.
  */
 
 import * as v from 'valibot';
+import { DEBUG_METHODS, DEBUG_NOTIFICATIONS } from './debug';
 import {
   decimal,
   entryJson,
@@ -99,6 +102,7 @@ export const METHODS = {
     }),
   },
   'status.watch': { request: empty, result: statusJson },
+  ...DEBUG_METHODS,
 } as const;
 
 export type MethodName = keyof typeof METHODS;
@@ -113,6 +117,7 @@ export const NOTIFICATIONS = {
   gap: v.object({ from: decimal, to: decimal }),
   map: mapWindow,
   status: statusJson,
+  ...DEBUG_NOTIFICATIONS,
 } as const;
 
 export type NotificationName = keyof typeof NOTIFICATIONS;
@@ -133,6 +138,12 @@ export const RPC_ERRORS = {
   unknownEntry: -32003,
   /** The answer would be too large; the message says what to call instead. */
   tooLarge: -32004,
+  /** Somebody else debugs this daemon, or nobody may. */
+  debuggerBusy: -32005,
+  /** A debug method before `debug.attach`, or after the lease has ended. */
+  notAttached: -32006,
+  /** No such request is held (any more). */
+  notHeld: -32007,
 } as const;
 
 /** WebSocket close codes with which the daemon ends a connection; the reason is a sentence. */

@@ -7,6 +7,7 @@ import { Candidate, NO_FD, NO_HANDLE } from './candidate';
 import type { HitKind, ProbeResult } from './hitKind';
 import type { EntryKind, FileHandle, Ids, Nodeid } from './identity';
 import type { InodeTables } from './inodeTables';
+import type { FaultCall, PauseReason, ResumeReason, StopPoint } from './stops';
 
 /** The requests that look a name up, by themselves or on the way (virtio-fs.md 4.2). */
 export const LOOKUP_OPS = [
@@ -119,6 +120,36 @@ export interface DestroyEvent extends Stamp {
   readonly type: 'destroy';
 }
 
+/** A debugger holds a request. */
+export interface PausedEvent extends Stamp {
+  readonly type: 'paused';
+  readonly op: string;
+  readonly unique: number;
+  readonly point: StopPoint;
+  readonly reason: PauseReason;
+}
+
+export interface ResumedEvent extends Stamp {
+  readonly type: 'resumed';
+  readonly op: string;
+  readonly unique: number;
+  readonly reason: ResumeReason;
+}
+
+/** A system call was made to fail; it was not made. */
+export interface InjectedEvent extends Stamp {
+  readonly type: 'injected';
+  readonly op: string;
+  readonly unique: number;
+  readonly call: FaultCall;
+  readonly errno: number;
+  /** The fault's number, as its debugger chose it. */
+  readonly fault: number;
+}
+
+/** What a debugger did. It changes no table. */
+export type DebugEvent = PausedEvent | ResumedEvent | InjectedEvent;
+
 /** What a source reports about its tables. */
 export type TableEvent =
   | LookupEvent
@@ -129,7 +160,8 @@ export type TableEvent =
   | RemoveEvent
   | OpenByHandleEvent
   | InitEvent
-  | DestroyEvent;
+  | DestroyEvent
+  | DebugEvent;
 
 /** Thrown when an event does not fit the tables it is applied to: the stream has a gap. */
 export class DriftError extends Error {
@@ -187,6 +219,9 @@ export function applyEvent(tables: InodeTables, event: TableEvent): void {
     }
     case 'key_lost':
     case 'open_by_handle':
+    case 'paused':
+    case 'resumed':
+    case 'injected':
       return;
   }
 }

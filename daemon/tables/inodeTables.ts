@@ -142,6 +142,24 @@ export class InodeTables {
    * @returns the entry's node id, or 0: then the caller inserts the candidate
    */
   claim(candidate: Candidate): Nodeid {
+    const row = this.#ask(candidate);
+    if (row === EMPTY) return NO_NODEID;
+    this.#doubles[row * ROW_DOUBLES + LOOKUPS] =
+      (this.#doubles[row * ROW_DOUBLES + LOOKUPS] ?? 0) + 1;
+    return this.#nodeidOf(row);
+  }
+
+  /**
+   * Says in `asked` what `claim` would find, and changes nothing.
+   *
+   * @returns the node id that would answer, or 0
+   */
+  explain(candidate: Candidate): Nodeid {
+    return this.#nodeidOf(this.#ask(candidate));
+  }
+
+  /** The row that answers under the rule, or EMPTY. */
+  #ask(candidate: Candidate): number {
     const { rule, asked } = this;
     const hasHandle = candidate.handleLength !== NO_HANDLE;
     const handleRow = hasHandle && rule.byHandle !== 'never' ? this.#rowByHandle(candidate) : EMPTY;
@@ -160,10 +178,7 @@ export class InodeTables {
     } else {
       asked.hit = idsRow === EMPTY ? 'miss' : 'fallback_rejected';
     }
-    if (row === EMPTY) return NO_NODEID;
-    this.#doubles[row * ROW_DOUBLES + LOOKUPS] =
-      (this.#doubles[row * ROW_DOUBLES + LOOKUPS] ?? 0) + 1;
-    return this.#nodeidOf(row);
+    return row;
   }
 
   /**

@@ -11,8 +11,11 @@ import type { HitKind } from '../tables/hitKind';
 import { HIT_KINDS, PROBE_RESULTS } from '../tables/hitKind';
 import type { FileHandle, Ids, Nodeid } from '../tables/identity';
 import { ROOT_NODEID } from '../tables/identity';
+import type { DebugRecorder } from '../tables/gate';
 import type { InodeTables } from '../tables/inodeTables';
 import type { LookupTrace, Recorder, VolumeFacts } from '../tables/recorder';
+import type { FaultCall, PauseReason, ResumeReason, StopPoint } from '../tables/stops';
+import { FAULT_CALLS, PAUSE_REASONS, RESUME_REASONS, STOP_POINTS } from '../tables/stops';
 import type { RingWriter } from './eventRing';
 import { recordHead, recordLength, recordType } from './eventRing';
 
@@ -22,6 +25,9 @@ const LOOKUP = 3;
 const FORGET = 4;
 const OPEN_BY_HANDLE = 5;
 const VOLUME = 6;
+const PAUSED = 7;
+const RESUMED = 8;
+const INJECTED = 9;
 
 const HIT_NUMBER = new Map(HIT_KINDS.map((hit, number) => [hit, number]));
 const FORGET_OPS: readonly (LookupOp | 'FORGET')[] = [...LOOKUP_OPS, 'FORGET'];
@@ -156,8 +162,11 @@ const L = {
   candidate: 29,
 } as const;
 
+/** Where the fields of what a debugger did stand, relative to the body. */
+const D = { unique: 0, numbers: 2, opLength: 5, op: 6 } as const;
+
 /** The recorder that writes to a ring. */
-export class RingRecorder implements Recorder {
+export class RingRecorder implements Recorder, DebugRecorder {
   readonly #bytes: Uint8Array;
 
   constructor(
@@ -256,6 +265,39 @@ export class RingRecorder implements Recorder {
     putDouble(words, start + BODY, facts.mntId);
     putDouble(words, start + BODY + 2, facts.mntIdUnique ?? -1);
     putDouble(words, start + BODY + 4, facts.fsType);
+    this.ring.publish(length);
+  }
+
+  paused(op: string, unique: number, point: StopPoint, reason: PauseReason): void {
+    this.#debugged(
+      PAUSED,
+      op,
+      unique,
+      STOP_POINTS.indexOf(point),
+      PAUSE_REASONS.indexOf(reason),
+      0,
+    );
+  }
+
+  resumed(op: string, unique: number, reason: ResumeReason): void {
+    this.#debugged(RESUMED, op, unique, RESUME_REASONS.indexOf(reason), 0, 0);
+  }
+
+  injected(op: string, unique: number, call: FaultCall, errno: number, fault: number): void {
+    this.#debugged(INJECTED, op, unique, FAULT_CALLS.indexOf(call), errno, fault);
+  }
+
+  #debugged(type: number, op: string, unique: number, ...numbers: [number, number, number]): void {
+    const length = BODY + D.op + ((op.length + 3) >> 2);
+    const start = this.#begin(type, length);
+    if (start === -1) return;
+    const { words } = this.ring;
+    const at = start + BODY;
+    putDouble(words, at + D.unique, unique);
+    for (let i = 0; i < numbers.length; i++) words[at + D.numbers + i] = numbers[i] ?? 0;
+    words[at + D.opLength] = op.length;
+    // Operations have ASCII names.
+    for (let i = 0; i < op.length; i++) this.#bytes[(at + D.op) * 4 + i] = op.charCodeAt(i);
     this.ring.publish(length);
   }
 
@@ -442,6 +484,11 @@ export function readRecord(
       });
       break;
     }
+    case PAUSED:
+    case RESUMED:
+    case INJECTED:
+      readDebugged(recordType(words[at] ?? 0), words, body, time, sink);
+      break;
     default:
       throw new Error(
         `The event ring holds a record of unknown type ${recordType(words[at] ?? 0)} and length ${recordLength(words[at] ?? 0)}.`,
@@ -555,5 +602,29 @@ function readForget(words: Int32Array, at: number, time: number, sink: RecordSin
         with: nodeid,
       });
     }
+  }
+}
+
+function readDebugged(
+  type: number,
+  words: Int32Array,
+  at: number,
+  time: number,
+  sink: RecordSink,
+): void {
+  const op = String.fromCharCode(...bytesOf(words, at + D.op, words[at + D.opLength] ?? 0));
+  const unique = getDouble(words, at + D.unique);
+  const first = words[at + D.numbers] ?? 0;
+  const second = words[at + D.numbers + 1] ?? 0;
+  const stamp = { seq: sink.nextSeq(), time, op, unique };
+  if (type === PAUSED) {
+    const point = STOP_POINTS[first] ?? 'request';
+    sink.event({ ...stamp, type: 'paused', point, reason: PAUSE_REASONS[second] ?? 'pause' });
+  } else if (type === RESUMED) {
+    sink.event({ ...stamp, type: 'resumed', reason: RESUME_REASONS[first] ?? 'continue' });
+  } else {
+    const call = FAULT_CALLS[first] ?? 'name_to_handle_at';
+    const fault = words[at + D.numbers + 2] ?? 0;
+    sink.event({ ...stamp, type: 'injected', call, errno: second, fault });
   }
 }
