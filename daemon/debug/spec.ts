@@ -163,10 +163,12 @@ export interface ForgetFacts {
   readonly handleLostBy: Nodeid | null;
 }
 
-/** Names for numbers; the room knows neither FUSE nor the host. */
+/** What numbers mean; the room knows neither FUSE nor the host. */
 export interface Naming {
   /** ESTALE for 116. */
   errno(errno: number): string;
   /** LOOKUP for 1. */
   operation(opcode: number): string;
+  /** Whether what the request is about has a name or a path before its lookups begin. */
+  hasPath(opcode: number): boolean;
 }

@@ -108,3 +108,16 @@ export const WRITE_CACHE = 1;
 
 /** FUSE_GETATTR's and attr's flags. */
 export const ATTR_SUBMOUNT = 1;
+
+/** Each operation's name by its opcode. */
+export const OPERATION_NAMES: ReadonlyMap<number, string> = new Map(
+  Object.entries(Opcode).map(([name, opcode]) => [opcode, name]),
+);
+
+/** The opcodes of an operation, none when there is no such; RENAME includes RENAME2. */
+export function opcodesOf(name: string): number[] {
+  const found = Object.entries(Opcode).filter(
+    ([known]) => known === name || (name === 'RENAME' && known === 'RENAME2'),
+  );
+  return found.map(([, opcode]) => opcode);
+}

@@ -14,6 +14,7 @@ import { WebSocketServer } from 'ws';
 import { mapHtml } from '../protocol/mapPage';
 import type { Refusal } from './access';
 import { refuseHost, refuseToken } from './access';
+import type { DebugLease } from './debugLease';
 import type { EventHistory } from './eventHistory';
 import type { Log } from './inspectorSession';
 import { InspectorSession } from './inspectorSession';
@@ -44,6 +45,7 @@ export interface InspectorServer {
  * Starts listening.
  *
  * @param webRoot the folder of map.js and map.css
+ * @param debug null for a target that can only be observed
  * @throws when the address cannot be listened on, with a sentence that says which and why
  */
 export async function startInspectorServer(
@@ -53,6 +55,7 @@ export async function startInspectorServer(
   history: EventHistory,
   webRoot: string,
   log: Log,
+  debug: DebugLease | null = null,
 ): Promise<InspectorServer> {
   const sessions = new Set<InspectorSession>();
   let hosts: readonly string[] | null = null;
@@ -76,7 +79,7 @@ export async function startInspectorServer(
       return;
     }
     sockets.handleUpgrade(request, socket, head, (client) => {
-      const session = new InspectorSession(client, model, history, log);
+      const session = new InspectorSession(client, model, history, log, debug);
       sessions.add(session);
       client.on('close', () => sessions.delete(session));
     });

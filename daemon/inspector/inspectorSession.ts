@@ -6,6 +6,7 @@
 
 import * as v from 'valibot';
 import type { WebSocket } from 'ws';
+import type { DEBUG_METHODS } from '../protocol/debug';
 import { encodeFrame, OVERVIEW_FRAME } from '../protocol/binary';
 import { eventToJson, hazardToJson, isoTime } from '../protocol/eventJson';
 import type { InspectorEvent } from '../protocol/eventJson';
@@ -24,11 +25,13 @@ import { handleToJson, idsToJson } from '../protocol/text';
 import type { Nodeid } from '../tables/identity';
 import { asNodeid } from '../tables/identity';
 import { InodeTables } from '../tables/inodeTables';
+import type { DebugLease, Debugger } from './debugLease';
 import { entryRow, entryToJson } from './entryJson';
 import { errnoName } from './errnoName';
 import type { EventHistory } from './eventHistory';
 import { KeyMapView } from './keyMap';
 import type { LiveModel } from './liveModel';
+import { RpcError } from './rpcError';
 
 /** Unsent bytes above which nothing more is put on the way. */
 const HIGH_WATER = 1024 * 1024;
@@ -50,16 +53,6 @@ export interface Log {
   warn(sentence: string): void;
 }
 
-/** An error that the client is told as it is. */
-class RpcError extends Error {
-  constructor(
-    readonly code: number,
-    message: string,
-  ) {
-    super(message);
-  }
-}
-
 export class InspectorSession {
   #client = 'unnamed client';
   #greeted = false;
@@ -75,17 +68,29 @@ export class InspectorSession {
   #stuckSince: number | null = null;
   #timer: NodeJS.Timeout | null = null;
   #wakesAt = 0;
+  readonly #debugger: Debugger;
 
   constructor(
     private readonly socket: WebSocket,
     private readonly model: LiveModel,
     private readonly history: EventHistory,
     private readonly log: Log,
+    private readonly debug: DebugLease | null,
   ) {
+    const clientOf = () => this.#client;
+    this.#debugger = {
+      get client() {
+        return clientOf();
+      },
+      notify: (name, params) => this.#notify(name, params),
+    };
     socket.on('message', (data, isBinary) => this.#receive(data, isBinary));
     // ws closes the connection itself after a protocol error (1002, 1007, 1009).
     socket.on('error', (error) => this.log.warn(`Inspector: ${this.#client}: ${error.message}`));
-    socket.on('close', () => this.#stopTimer());
+    socket.on('close', () => {
+      this.#stopTimer();
+      this.debug?.leave(this.#debugger, 'disconnected');
+    });
   }
 
   /** The model changed: sends what is due. */
@@ -225,6 +230,58 @@ export class InspectorSession {
         this.#statusWatched = true;
         this.#statusVersion = this.model.version;
         return this.#status();
+      case 'debug.attach':
+      case 'debug.heartbeat':
+      case 'debug.detach':
+      case 'debug.setBreakpoints':
+      case 'debug.setFaults':
+      case 'debug.pause':
+      case 'debug.continue':
+      case 'debug.step':
+      case 'debug.inspect':
+      case 'debug.evaluate':
+        return this.#debugged(method, params);
+    }
+  }
+
+  #debugged(method: DebugMethod, params: unknown): unknown {
+    const { debug } = this;
+    const who = this.#debugger;
+    if (debug === null) {
+      throw new RpcError(RPC_ERRORS.debuggerBusy, 'This target cannot be debugged, only observed.');
+    }
+    switch (method) {
+      case 'debug.attach': {
+        const { timeoutMs, lease } = parse(method, params);
+        return debug.attach(who, timeoutMs, lease);
+      }
+      case 'debug.heartbeat':
+        debug.heard(who);
+        return {};
+      case 'debug.detach':
+        debug.heard(who);
+        debug.leave(who, 'detached');
+        return {};
+      case 'debug.setBreakpoints':
+        return debug.setBreakpoints(who, parse(method, params).breakpoints);
+      case 'debug.setFaults':
+        return debug.setFaults(who, parse(method, params).faults);
+      case 'debug.pause':
+        debug.pause(who);
+        return {};
+      case 'debug.continue':
+        return debug.continue(who, parse(method, params).request);
+      case 'debug.step': {
+        const { request, how } = parse(method, params);
+        return debug.step(who, request, how);
+      }
+      case 'debug.inspect':
+        debug.heard(who);
+        return debug.inspect();
+      case 'debug.evaluate': {
+        const { request, expression } = parse(method, params);
+        return debug.evaluate(who, request, expression);
+      }
     }
   }
 
@@ -349,6 +406,7 @@ export class InspectorSession {
       seq: String(this.model.nextSeq - 1),
       counters: this.model.counters,
       open: this.model.hazards.bySeverity,
+      debugger: this.debug?.status ?? null,
     };
   }
 
@@ -397,9 +455,11 @@ export class InspectorSession {
   }
 
   #send(message: object): void {
-    this.socket.send(JSON.stringify(message));
+    if (this.socket.readyState === this.socket.OPEN) this.socket.send(JSON.stringify(message));
   }
 }
+
+type DebugMethod = keyof typeof DEBUG_METHODS;
 
 function isMethod(name: string): name is MethodName {
   return Object.hasOwn(METHODS, name);

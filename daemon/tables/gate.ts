@@ -63,11 +63,14 @@ export interface ForgetAtHand {
 
 /** What a gate asks of the file system, about the request at hand. */
 export interface RequestSource {
+  /** Where names stand. */
+  readonly bytes: Uint8Array;
+  /** Finds the name in the request: its length in bytes, or -1; it stands at `nameAt`. */
+  nameLength(): number;
+  readonly nameAt: number;
   facts(): RequestFacts;
-  /** The path of an entry or of a name below one, relative to the shared directory; null: unknown. */
+  /** The path of an entry, relative to the shared directory; null when nobody knows it. */
   pathOf(nodeid: Nodeid): Uint8Array | null;
-  /** What `InodeTables.explain` finds for the candidate; its `asked` has the rest. */
-  explain(trace: LookupTrace): Nodeid;
   /** Holds the request, and answers others, until `until` says so or the session is over. */
   park(until: () => boolean): void;
 }
