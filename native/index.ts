@@ -113,6 +113,17 @@ export interface Addon {
   // Hot calls: one FUSE operation each.
   lookup(parentSlot: number, nameAt: number, flags: number, record: number): number;
   probe(slot: number, flags: number, record: number): number;
+  // A lookup in its single calls, for those who want to stop in between.
+  /** An O_PATH descriptor, which is the caller's from then on. */
+  openName(parentSlot: number, nameAt: number, flags: number): number;
+  /** statx(2). */
+  examine(fd: number, record: number): number;
+  /** name_to_handle_at(2): 0, or its errno, which is positive. */
+  nameHandle(fd: number, record: number): number;
+  /** An O_PATH descriptor of an open file. */
+  reopenPath(fd: number): number;
+  /** Nanoseconds since the request was received. */
+  elapsed(): number;
   getattr(slot: number, record: number): number;
   /** `bodyAt`: struct fuse_setattr_in; `fh`: the open file's descriptor, or -1. */
   setattr(slot: number, fh: number, bodyAt: number, record: number): number;
@@ -206,7 +217,14 @@ export interface Addon {
   /** Answers a READ without the data passing through JavaScript: 0, or -errno with nothing sent. */
   sendFile(fuseFd: number, fd: number, offsetAt: number, size: number, uniqueAt: number): number;
 
+  /** Puts the request at hand aside: all of it is in the scratch then, and others may come. */
+  putAside(): number;
+  /** Takes up the one that was put aside last, once the scratch is again as it was then. */
+  takeUp(): number;
+
   // The rest.
+  /** The path of an inode as the kernel knows it. */
+  pathOf(slot: number): Uint8Array | number;
   /** unshare(CLONE_FS), umask 0 and, as root, no supplementary groups, for the calling thread. */
   prepareThread(): number;
   mount(

@@ -289,6 +289,23 @@ int32_t writeFile(State& state, int32_t fd, int32_t dataAt, int32_t size, int32_
   return writeAll(fd, state.at<uint8_t>(dataAt), size, offset, append ? RWF_APPEND : 0);
 }
 
+// Puts the request at hand aside, so that others can be received: from now on all of it stands in
+// the scratch, whose keeper the caller is. 0 or -errno.
+int32_t putAside(State& state) {
+  if (!fetchPayload(state)) return -EIO;
+  state.aside.push_back(monotonicNs() - state.receivedAt);
+  return 0;
+}
+
+// Takes up the request that was put aside last, once the scratch is as it was. What it takes does
+// not count the time in between.
+int32_t takeUp(State& state) {
+  if (state.aside.empty()) return -EINVAL;
+  state.receivedAt = monotonicNs() - state.aside.back();
+  state.aside.pop_back();
+  return 0;
+}
+
 }  // namespace
 
 void defineSession(Napi::Env env, Napi::Object exports, State* state) {
@@ -298,4 +315,6 @@ void defineSession(Napi::Env env, Napi::Object exports, State* state) {
   defineHot<sendFile>(env, exports, state, "sendFile");
   defineHot<readFile>(env, exports, state, "readFile");
   defineHot<writeFile>(env, exports, state, "writeFile");
+  defineHot<putAside>(env, exports, state, "putAside");
+  defineHot<takeUp>(env, exports, state, "takeUp");
 }

@@ -9,6 +9,7 @@
 #include <ctime>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "layout.h"
 
@@ -25,6 +26,8 @@ struct State {
   int32_t payloadInPipe = 0;      // bytes of the current WRITE still in dataPipe
 
   int64_t receivedAt = 0;         // CLOCK_MONOTONIC ns of the request at hand
+  // Requests that were put aside, innermost last: how long each had been under way.
+  std::vector<int64_t> aside;
 
   template <typename T>
   T* at(int32_t offset) {
