@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The command line. Exit status: 0 done, 1 it failed, 2 wrong usage (INTERFACES.md). */
 
+import path from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { VERSION } from './version';
 import { addServeCommand } from './serveCommand';
@@ -20,7 +21,20 @@ async function main(): Promise<void> {
   addServeCommand(program);
   addObserverCommands(program);
   for (const command of program.commands) command.exitOverride();
-  await program.parseAsync();
+  await program.parseAsync(words(process.argv), { from: 'user' });
+}
+
+/** What is asked of the program itself, not of `serve`. */
+const OWN = new Set(['-h', '--help', '-V', '--version']);
+
+/**
+ * The command and its arguments. What starts virtiofsd (libvirt, scripts) names no command: options
+ * without one, or a program that is called virtiofsd, mean `serve`.
+ */
+function words([, program = '', ...given]: readonly string[]): string[] {
+  const [first] = given;
+  const bare = first !== undefined && first.startsWith('-') && !OWN.has(first);
+  return bare || path.basename(program) === 'virtiofsd' ? ['serve', ...given] : given;
 }
 
 main().catch((error: unknown) => {

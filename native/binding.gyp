@@ -13,6 +13,7 @@
         'src/names.cc',
         'src/probing.cc',
         'src/session.cc',
+        'src/syslog.cc',
         'src/times.cc',
         'src/xattr.cc',
       ],

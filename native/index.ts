@@ -226,6 +226,8 @@ export interface Addon {
   signalEvent(fd: number): number;
   /** Makes the `receive` that waits for this event return -ECANCELED. */
   stopEvent(fd: number): number;
+  /** A socket to syslog that takes one message a write, or -errno. */
+  connectSyslog(): number;
   openFilesLimit(): { readonly soft: number; readonly hard: number };
   setOpenFilesLimit(soft: number, hard: number): number;
   /** An empty path means the descriptor itself. */

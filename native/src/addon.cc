@@ -106,6 +106,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   defineProbing(env, exports);
   defineSession(env, exports, state);
   defineTimes(env, exports);
+  defineSyslog(env, exports);
   defineXattr(env, exports, state);
   return exports;
 }

@@ -98,5 +98,6 @@ void defineNames(Napi::Env env, Napi::Object exports, State* state);
 void defineProbing(Napi::Env env, Napi::Object exports);
 void defineSession(Napi::Env env, Napi::Object exports, State* state);
 void defineTimes(Napi::Env env, Napi::Object exports);
+void defineSyslog(Napi::Env env, Napi::Object exports);
 void defineXattr(Napi::Env env, Napi::Object exports, State* state);
 void defineCredentials(Napi::Env env, Napi::Object exports);
