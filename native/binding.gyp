@@ -5,6 +5,8 @@
       'sources': [
         'src/addon.cc',
         'src/attributes.cc',
+        'src/capabilities.cc',
+        'src/confinement.cc',
         'src/credentials.cc',
         'src/directories.cc',
         'src/files.cc',
@@ -12,6 +14,7 @@
         'src/mounting.cc',
         'src/names.cc',
         'src/probing.cc',
+        'src/seccomp.cc',
         'src/session.cc',
         'src/syslog.cc',
         'src/times.cc',

@@ -107,8 +107,11 @@ export interface NamedHandle {
 export interface Addon {
   /** The numbers of layout.h by name. */
   readonly layout: Readonly<Record<string, number>>;
-  /** Registers the calling thread's memory; returns where its scratch begins. */
-  attach(memory: ArrayBuffer): number;
+  /**
+   * Registers the calling thread's memory; returns where its scratch begins. `procSelfFd`: the
+   * process's /proc/self/fd, where that path cannot be reached any more.
+   */
+  attach(memory: ArrayBuffer, procSelfFd?: number): number;
 
   // Hot calls: one FUSE operation each.
   lookup(parentSlot: number, nameAt: number, flags: number, record: number): number;
@@ -238,6 +241,63 @@ export interface Addon {
   setModificationTime(fd: number, seconds: bigint, nanoseconds: number): number;
   /** f_type of statfs(2). */
   fileSystemType(target: number | string | Uint8Array): number;
+
+  // Confinement (confinement.cc, capabilities.cc, seccomp.cc).
+  /** Copies this process into new namespaces; the copy waits for `releaseConfined`. */
+  startConfined(plan: ConfinedProgram): { readonly pid: number; readonly socket: number } | number;
+  /** Lets it execute its program: null when that runs, or what went wrong. Closes the socket. */
+  releaseConfined(socket: number): ConfinementFailure | null;
+  /** Executes the plan's program in this process; returns only when that fails. */
+  becomeConfined(plan: ConfinedProgram): ConfinementFailure;
+  /** In the program: makes the share its root. The socket is its last inherited descriptor. */
+  enterSandbox(socket: number): SandboxDescriptors | ConfinementFailure;
+  /** Waits for the end of a child of `startConfined`. */
+  waitForChild(pid: number): { readonly code?: number; readonly signal?: number } | number;
+  /** The calling thread keeps only these (two 32-bit halves of the mask). */
+  dropOwnCapabilities(low: number, high: number): number;
+  /**
+   * Puts all threads under a filter, an array of struct sock_filter; no new privileges from then on.
+   * `explain`: says on stderr which call was refused, where the filter answers with SIGSYS.
+   */
+  loadSystemCallFilter(program: Uint8Array, explain: boolean): number;
+  /** A descriptor of an unnamed file in memory that holds these bytes. */
+  memoryFile(bytes: Uint8Array): number;
+}
+
+/** A program to be executed with less rights than this one has. */
+export interface ConfinedProgram {
+  readonly program: string;
+  /** With the program's own name as the first. */
+  readonly arguments: readonly string[];
+  /** NAME=value. */
+  readonly environment: readonly string[];
+  /** At most 16, inherited as 3, 4, … in this order; nothing else is. */
+  readonly descriptors: readonly number[];
+  /** CLONE_NEW… of clone(2). Not looked at by `becomeConfined`. */
+  readonly namespaces: number;
+  /**
+   * How `sharedDir` will become the root, by `enterSandbox`. `pivot` needs a mount and a process
+   * namespace.
+   */
+  readonly root: 'unchanged' | 'chroot' | 'pivot';
+  readonly sharedDir: string;
+  /** Mask of the capabilities that it may have at most; null: those that its user has. */
+  readonly capabilities: bigint | null;
+}
+
+/** What went wrong between two programs. */
+export interface ConfinementFailure {
+  /** The step, as confinement.cc names it. */
+  readonly step: string;
+  readonly errno: number;
+}
+
+/** What cannot be reached by path from within a sandbox. */
+export interface SandboxDescriptors {
+  /** /proc/self/fd. */
+  readonly procSelfFd: number;
+  /** /proc/self/mountinfo. */
+  readonly mountInfoFd: number;
 }
 
 /** A thread's memory for hot calls, seen as bytes and as words. */
@@ -247,10 +307,10 @@ export interface Scratch {
   readonly u32: Uint32Array;
 }
 
-/** Gives the calling thread its scratch. */
-export function createScratch(addon: Addon): Scratch {
+/** Gives the calling thread its scratch. @param procSelfFd see `attach` */
+export function createScratch(addon: Addon, procSelfFd?: number): Scratch {
   const memory = new ArrayBuffer(SCRATCH_SIZE + PAGE);
-  const start = addon.attach(memory);
+  const start = addon.attach(memory, procSelfFd);
   return {
     u8: new Uint8Array(memory, start, SCRATCH_SIZE),
     i32: new Int32Array(memory, start, SCRATCH_SIZE / 4),

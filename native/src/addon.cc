@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "cold.h"
 #include "layout.h"
 #include "state.h"
 
@@ -17,7 +18,8 @@ namespace {
 
 constexpr size_t kPage = 4096;
 
-// attach(memory: ArrayBuffer): registers the memory that all hot calls of this thread work in.
+// attach(memory: ArrayBuffer, procSelfFd): registers the memory that all hot calls of this thread
+// work in, and the process's /proc/self/fd where that path cannot be reached (-1: open it).
 // Returns where in it the scratch begins: its first page boundary, for the sake of O_DIRECT.
 Napi::Value attach(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
@@ -33,7 +35,9 @@ Napi::Value attach(const Napi::CallbackInfo& info) {
     return env.Undefined();
   }
   if (state->procSelfFd < 0) {
-    state->procSelfFd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    const int given = intOf(info[1], -1);
+    state->procSelfFd = given >= 0 ? fcntl(given, F_DUPFD_CLOEXEC, 0)
+                                   : open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (state->procSelfFd < 0) {
       Napi::Error::New(env, "cannot open /proc/self/fd: is /proc mounted?")
           .ThrowAsJavaScriptException();
@@ -97,6 +101,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("attach", Napi::Function::New(env, attach));
   exports.Set("layout", layoutNumbers(env));
   defineAttributes(env, exports, state);
+  defineCapabilities(env, exports);
+  defineConfinement(env, exports);
   defineCredentials(env, exports);
   defineDirectories(env, exports, state);
   defineFiles(env, exports, state);
@@ -104,6 +110,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   defineMounting(env, exports);
   defineNames(env, exports, state);
   defineProbing(env, exports);
+  defineSeccomp(env, exports);
   defineSession(env, exports, state);
   defineTimes(env, exports);
   defineSyslog(env, exports);

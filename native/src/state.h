@@ -100,4 +100,7 @@ void defineSession(Napi::Env env, Napi::Object exports, State* state);
 void defineTimes(Napi::Env env, Napi::Object exports);
 void defineSyslog(Napi::Env env, Napi::Object exports);
 void defineXattr(Napi::Env env, Napi::Object exports, State* state);
+void defineCapabilities(Napi::Env env, Napi::Object exports);
+void defineConfinement(Napi::Env env, Napi::Object exports);
 void defineCredentials(Napi::Env env, Napi::Object exports);
+void defineSeccomp(Napi::Env env, Napi::Object exports);
