@@ -4,6 +4,7 @@
 import path from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { VERSION } from './version';
+import { addCheckCommand } from './checkCommand';
 import { addServeCommand } from './serveCommand';
 import { addObserverCommands } from './observerCommands';
 
@@ -20,6 +21,7 @@ async function main(): Promise<void> {
     .exitOverride();
   addServeCommand(program);
   addObserverCommands(program);
+  addCheckCommand(program);
   for (const command of program.commands) command.exitOverride();
   await program.parseAsync(words(process.argv), { from: 'user' });
 }
