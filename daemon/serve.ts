@@ -1,6 +1,6 @@
 /**
- * The bundled daemon: mounts, starts the file system's thread, folds its events, serves observers,
- * unmounts.
+ * The bundled daemon: opens what it serves, starts the file system's thread, folds its events, serves
+ * observers, and takes everything back.
  */
 
 import path from 'node:path';
@@ -20,25 +20,13 @@ import { PROTOCOL_VERSION } from './protocol/json';
 import type { LookupRuleName } from './tables/lookupRule';
 import type { VolumeFacts } from './tables/recorder';
 import { makeRing } from './trace/eventRing';
-import { mountFuse } from './transport/fuseSession';
+import type { Source } from './source';
+import { openSource } from './source';
 import { VERSION } from './version';
-import type { FromWorker, WorkerStart } from './workerMessages';
+import type { EndedWhy, FromWorker, WorkerStart } from './workerMessages';
 import { CONTROL } from './workerMessages';
 
-/** Where requests come from. */
-export type Source =
-  | { readonly kind: 'mount'; readonly mountpoint: string; readonly allowOther: boolean }
-  | {
-      readonly kind: 'vhost-user';
-      readonly listen: VhostUserListen;
-      /** Offers the device's configuration space, with this tag in it. */
-      readonly tag?: string;
-    };
-
-export type VhostUserListen =
-  | { readonly kind: 'path'; readonly path: string; readonly group?: string }
-  /** A listening socket that the daemon inherited. */
-  | { readonly kind: 'fd'; readonly fd: number };
+export type { Source } from './source';
 
 export interface ServeOptions {
   readonly passthrough: Omit<PassthroughOptions, 'lookupRule'>;
@@ -48,28 +36,23 @@ export interface ServeOptions {
   readonly inspect: InspectAddress | null;
 }
 
+const ENDED: Readonly<Record<EndedWhy, string>> = {
+  unmounted: 'The mount is gone.',
+  disconnected: 'The virtual machine is gone.',
+  stopped: 'Stopped serving.',
+};
+
 export type Log = (level: 'error' | 'warn' | 'info' | 'debug', text: string) => void;
 
 /**
- * Serves until the mount is gone or a signal asks to stop.
+ * Serves until the mount or the virtual machine is gone, or a signal asks to stop.
  *
  * @throws Error with a sentence and advice when it cannot start
  */
 export async function serveShare(options: ServeOptions, log: Log): Promise<void> {
   const native = loadAddon();
-  const { source } = options;
-  if (source.kind === 'vhost-user') {
-    throw new Error('Virtual machines are not served yet: use --mount.');
-  }
-  const mount = mountFuse(
-    native,
-    {
-      sharedDir: options.passthrough.sharedDir,
-      mountpoint: source.mountpoint,
-      allowOther: source.allowOther,
-      readonly: options.passthrough.readonly,
-    },
-    (text) => log('warn', text),
+  const source = openSource(native, options.source, options.passthrough, (text) =>
+    log('warn', text),
   );
   const controlWords = new SharedArrayBuffer(CONTROL.words * 4);
   const control = new Int32Array(controlWords);
@@ -77,8 +60,8 @@ export async function serveShare(options: ServeOptions, log: Log): Promise<void>
   const start: WorkerStart = {
     options: options.passthrough,
     lookupRule: options.lookupRule,
-    fuseFd: mount.fuseFd,
-    controlFd: mount.controlFd,
+    source: source.forWorker,
+    controlFd: source.controlFd,
     ring,
     control: controlWords,
   };
@@ -101,7 +84,7 @@ export async function serveShare(options: ServeOptions, log: Log): Promise<void>
           log(message.level, message.text);
           return;
         case 'ended':
-          log('info', message.why === 'unmounted' ? 'The mount is gone.' : 'Stopped serving.');
+          log('info', ENDED[message.why]);
       }
     });
     worker.once('error', reject);
@@ -111,11 +94,6 @@ export async function serveShare(options: ServeOptions, log: Log): Promise<void>
     worker.once('exit', () => resolve(null));
   });
 
-  let unmounting: Promise<void> | undefined;
-  const unmount = () =>
-    (unmounting ??= mount.unmount().then((said) => {
-      if (said !== undefined) log('warn', said);
-    }));
   try {
     const { effectiveHandles, fdLimit } = await ready;
     if (ring !== null && options.inspect !== null) {
@@ -131,30 +109,29 @@ export async function serveShare(options: ServeOptions, log: Log): Promise<void>
         },
         level: 'instrumented',
         complete: true,
-        transport: `/dev/fuse on ${mount.point}`,
+        transport: source.transport,
       };
       observers = await startObservers(options.inspect, target, ring, control, log, {
         fdLimit,
-        resync: () => native.signalEvent(mount.controlFd),
+        resync: () => native.signalEvent(source.controlFd),
       });
     }
     log(
       'info',
-      `Serving ${options.passthrough.sharedDir} on ${mount.point}, file handles ${effectiveHandles}.`,
+      `Serving ${options.passthrough.sharedDir} on ${source.where}, file handles ${effectiveHandles}.`,
     );
     if (observers?.page != null) log('info', `The Key Map is at ${observers.page}`);
 
     const stop = () => {
-      // Unmounting makes the worker's read fail with ENODEV, so that it ends by itself.
-      log('info', 'Unmounting.');
+      log('info', 'Stopping.');
       // What goes wrong is reported at the end, where it is awaited.
-      unmount().catch(() => undefined);
+      source.stop().catch(() => undefined);
     };
     process.once('SIGTERM', stop);
     process.once('SIGINT', stop);
     process.once('SIGHUP', stop);
     // Node's own way out of a mistake of ours would wait for the worker for ever, which waits for
-    // the kernel: unmount, and both come to an end.
+    // requests: stop it, and both come to an end.
     process.once('uncaughtException', (error) => {
       log('error', `The daemon failed inside and ends: ${error.stack ?? error.message}`);
       process.exitCode = 1;
@@ -168,8 +145,8 @@ export async function serveShare(options: ServeOptions, log: Log): Promise<void>
     await worker.terminate();
     throw error;
   } finally {
-    await unmount();
-    mount.close();
+    await source.stop();
+    source.close();
     await observers?.close();
   }
 }

@@ -1,11 +1,13 @@
 /**
  * The file system's thread: serves requests in a blocking loop, changes the tables, records what
- * happens. It answers to nobody but the kernel; the main thread reaches it through shared words and
+ * happens. It answers to nobody but the kernel, or
+ * a virtual machine; the main thread reaches it through shared words and
  * the control descriptor.
  */
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { loadAddon } from '../native/index';
+import type { Addon } from '../native/index';
 import type { RequestHandler } from './fuse/dataChannel';
 import { createFileSystem } from './passthrough/fileSystem';
 import { InodeTables } from './tables/inodeTables';
@@ -14,7 +16,9 @@ import type { Recorder } from './tables/recorder';
 import { RingWriter } from './trace/eventRing';
 import { RingRecorder } from './trace/record';
 import { serve } from './transport/fuseSession';
-import type { FromWorker, WorkerStart } from './workerMessages';
+import { serveVhostUser } from './transport/vhostServer';
+import type { VhostLog } from './transport/vhostSession';
+import type { EndedWhy, FromWorker, WorkerStart } from './workerMessages';
 import { CONTROL } from './workerMessages';
 
 const NOBODY_LISTENS: Recorder = {
@@ -68,16 +72,26 @@ function run(start: WorkerStart, say: (message: FromWorker) => void): void {
     }
     return true;
   };
-  const why = serve(
-    native,
-    start.fuseFd,
-    start.controlFd,
-    counted,
-    (text) => say({ type: 'log', level: 'warn', text }),
-    onControl,
+  const why = serveSource(native, start, counted, onControl, (level, text) =>
+    say({ type: 'log', level, text }),
   );
   fileSystem.close();
   say({ type: 'ended', why });
+}
+
+function serveSource(
+  native: Addon,
+  { source, controlFd }: WorkerStart,
+  handler: RequestHandler,
+  onControl: () => boolean,
+  log: VhostLog,
+): EndedWhy {
+  if (source.kind === 'mount') {
+    const warn = (text: string) => log('warn', text);
+    return serve(native, source.fuseFd, controlFd, handler, warn, onControl);
+  }
+  const peer = { listenFd: source.listenFd, controlFd, tag: source.tag ?? null };
+  return serveVhostUser(native, peer, handler, log, onControl);
 }
 
 const port = parentPort;

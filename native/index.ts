@@ -25,6 +25,11 @@ export const RESULT_WIDE = 16;
 /** Where the dirent after a batch stands (`lookupEntries`). */
 export const RESULT_NEXT = 24;
 
+/** What the guest did wrong since the last look (TROUBLE_...), or 0; the reader puts 0 back. */
+export const RESULT_TROUBLE = 32;
+/** In which ring. */
+export const RESULT_TROUBLE_RING = 36;
+
 /** u32 uid, gid, number of groups + 1 (0: leave them), flags, then the groups. */
 export const CREDS = 256;
 export const MAX_GROUPS = 60;
@@ -86,6 +91,22 @@ export interface FileIdentity {
   readonly devMajor: number;
   readonly devMinor: number;
   /** st_mode. */
+/** A chain of descriptors that no driver makes; it was given back unread. */
+export const TROUBLE_CHAIN = 1;
+/** A head that is no descriptor; it was passed over. */
+export const TROUBLE_HEAD = 2;
+/** More requests than the ring holds: it is not served any more. */
+export const TROUBLE_RING = 3;
+/** A reply that the chain had no room for; the guest got EIO. */
+export const TROUBLE_ROOM = 4;
+
+/** `ringNext`: a message of the front-end waits. */
+export const RING_MESSAGE = -42;
+
+/** Features of a ring. */
+export const RING_EVENT_IDX = 1;
+export const RING_INDIRECT = 2;
+
   readonly mode: number;
   readonly nlink: number;
   readonly uid: number;
@@ -112,6 +133,15 @@ export interface Addon {
    * process's /proc/self/fd, where that path cannot be reached any more.
    */
   attach(memory: ArrayBuffer, procSelfFd?: number): number;
+/** A message of a vhost-user front-end. */
+export interface VhostMessage {
+  readonly request: number;
+  readonly flags: number;
+  readonly payload: Uint8Array;
+  /** Descriptors that came along; the receiver closes them. */
+  readonly fds: readonly number[];
+}
+
 
   // Hot calls: one FUSE operation each.
   lookup(parentSlot: number, nameAt: number, flags: number, record: number): number;
@@ -225,6 +255,72 @@ export interface Addon {
   setNonblocking(fd: number): number;
   socketPair(): [number, number] | number;
   receiveDescriptor(socket: number): number;
+  // Hot calls of a vhost-user session.
+  /**
+   * Gives the request at hand back, with `replyLength` bytes of REPLY (0: without an answer), and
+   * waits for the next: its length, 0 when the control descriptor was signalled, RING_MESSAGE,
+   * -ECANCELED when told to stop, or -errno. Of a WRITE only the header is in REQUEST.
+   */
+  ringNext(replyLength: number): number;
+  /** Answers the READ at hand from a file, straight into guest memory: 0, or -errno, unanswered. */
+  ringSendFile(fd: number, offsetAt: number, size: number, uniqueAt: number): number;
+  /** Writes the data of the WRITE at hand straight from guest memory: bytes, or -errno. */
+  ringWriteFile(fd: number, size: number, offsetAt: number, append: number): number;
+
+  // A vhost-user session. One device a thread; its descriptors stay the caller's.
+  /** Listens at a path made under this umask; -EADDRINUSE: something is there. `gid` -1: as it is. */
+  listenAt(path: string, umask: number, gid: number): number;
+  /** 1 for a listening stream socket of the Unix kind. */
+  isListening(fd: number): number;
+  /** 1 for an eventfd: nothing else can be signalled without the danger of blocking. */
+  isEvent(fd: number): number;
+  /** -ENOENT: there is no such group. */
+  groupId(name: string): number;
+  setCloseOnExec(fd: number): number;
+  /** flock(2), exclusive, at once: -EWOULDBLOCK when another process has it. */
+  lockFile(fd: number): number;
+  /** Returns how many rings the device has. */
+  openDevice(controlFd: number): number;
+  /** Unmaps all memory and closes the connection. */
+  closeDevice(): void;
+  /** Waits for a front-end: 0; -EAGAIN when the control descriptor was signalled; -ECANCELED. */
+  acceptPeer(listenFd: number): number;
+  /** A number: 0 when the front-end has closed the connection; -EMSGSIZE; -ECANCELED; -errno. */
+  readMessage(): VhostMessage | number;
+  writeMessage(bytes: Uint8Array): number;
+  /**
+   * -EINVAL: empty, or overlaps another region; -ENXIO: larger than its file; -ENOSPC: too many.
+   */
+  addMemory(
+    guestAddress: bigint,
+    size: bigint,
+    userAddress: bigint,
+    offset: bigint,
+    fd: number,
+  ): number;
+  /** -ENOENT when no region is that one. */
+  removeMemory(guestAddress: bigint, size: bigint, userAddress: bigint): number;
+  clearMemory(): void;
+  /**
+   * Begins to serve a ring; the addresses are the front-end's, the descriptors -1 where there is
+   * none. -EFAULT: not in guest memory; -EINVAL: a size or alignment that VIRTIO forbids.
+   */
+  startRing(
+    index: number,
+    size: number,
+    descriptors: bigint,
+    available: bigint,
+    used: bigint,
+    nextAvailable: number,
+    features: number,
+    kickFd: number,
+    callFd: number,
+    errorFd: number,
+  ): number;
+  /** Returns the next available index. */
+  stopRing(index: number): number;
+  setRingSignals(index: number, callFd: number, errorFd: number): void;
+
   createEvent(): number;
   signalEvent(fd: number): number;
   /** Makes the `receive` that waits for this event return -ECANCELED. */

@@ -7,6 +7,7 @@
 #include "cold.h"
 #include "layout.h"
 #include "state.h"
+#include "vhostDevice.h"
 
 State::~State() {
   for (int fd : {procSelfFd, dataPipe[0], dataPipe[1]}) {
@@ -59,6 +60,8 @@ Napi::Object layoutNumbers(Napi::Env env) {
       {"RESULT_OPEN_FD", layout::kResultOpenFd},
       {"RESULT_WIDE", layout::kResultWide},
       {"RESULT_NEXT", layout::kResultNext},
+      {"RESULT_TROUBLE", layout::kResultTrouble},
+      {"RESULT_TROUBLE_RING", layout::kResultTroubleRing},
       {"CREDS", layout::kCreds},
       {"MAX_GROUPS", layout::kMaxGroups},
       {"SLOT_FIRST", layout::kSlotFirst},
@@ -88,6 +91,10 @@ Napi::Object layoutNumbers(Napi::Env env) {
       {"SCRATCH_SIZE", layout::kScratchSize},
       {"WANT_HANDLE", layout::kWantHandle},
       {"KEEP_PARENT", layout::kKeepParent},
+      {"TROUBLE_CHAIN", layout::kTroubleChain},
+      {"TROUBLE_HEAD", layout::kTroubleHead},
+      {"TROUBLE_RING", layout::kTroubleRing},
+      {"TROUBLE_ROOM", layout::kTroubleRoom},
       {"KEEP_DAC_OVERRIDE", static_cast<int32_t>(layout::kCredsKeepDacOverride)},
   };
   Napi::Object out = Napi::Object::New(env);
@@ -116,6 +123,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   defineSyslog(env, exports);
   defineXattr(env, exports, state);
   return exports;
+  defineVhost(env, exports, state);
 }
 
 }  // namespace

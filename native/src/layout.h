@@ -12,6 +12,8 @@ constexpr int32_t kResultReplyErrno = kResult + 4;   // errno of the last write 
 constexpr int32_t kResultOpenFd = kResult + 8;       // descriptor made by create
 constexpr int32_t kResultWide = kResult + 16;        // one u64 (lseek, cookies)
 constexpr int32_t kResultNext = kResult + 24;        // offset of the dirent after a batch
+constexpr int32_t kResultTrouble = kResult + 32;      // what a guest did wrong (kTrouble...), or 0
+constexpr int32_t kResultTroubleRing = kResult + 36;  // in which ring
 
 // CREDS: u32 uid, gid, groups + 1 (0 = leave them), flags, then the groups.
 constexpr int32_t kCreds = 256;
@@ -64,5 +66,11 @@ constexpr uint64_t kStopCount = 1ull << 32;
 // Flags of lookups.
 constexpr int32_t kWantHandle = 1;
 constexpr int32_t kKeepParent = 2;  // leave the opened parent in its slot, for the next call
+
+// What a guest can do wrong with a ring; see native/index.ts.
+constexpr int32_t kTroubleChain = 1;
+constexpr int32_t kTroubleHead = 2;
+constexpr int32_t kTroubleRing = 3;
+constexpr int32_t kTroubleRoom = 4;
 
 }  // namespace layout

@@ -7,10 +7,13 @@
 #include <cstdint>
 #include <cstring>
 #include <ctime>
+#include <memory>
 #include <type_traits>
 #include <utility>
 
 #include "layout.h"
+
+class VhostDevice;
 
 struct State {
   uint8_t* scratch = nullptr;
@@ -25,6 +28,8 @@ struct State {
   int32_t payloadInPipe = 0;      // bytes of the current WRITE still in dataPipe
 
   int64_t receivedAt = 0;         // CLOCK_MONOTONIC ns of the request at hand
+
+  std::unique_ptr<VhostDevice> vhost;  // of the thread that serves a virtual machine
 
   template <typename T>
   T* at(int32_t offset) {
@@ -99,6 +104,7 @@ void defineProbing(Napi::Env env, Napi::Object exports);
 void defineSession(Napi::Env env, Napi::Object exports, State* state);
 void defineTimes(Napi::Env env, Napi::Object exports);
 void defineSyslog(Napi::Env env, Napi::Object exports);
+void defineVhost(Napi::Env env, Napi::Object exports, State* state);
 void defineXattr(Napi::Env env, Napi::Object exports, State* state);
 void defineCapabilities(Napi::Env env, Napi::Object exports);
 void defineConfinement(Napi::Env env, Napi::Object exports);
