@@ -83,14 +83,6 @@ export const WANT_HANDLE = 1;
 /** Leave the parent that was opened by its handle in its slot; `removeName` closes it. */
 export const KEEP_PARENT = 2;
 
-const PAGE = 4096;
-
-/** Identity of a file as statx tells it; null where kernel or file system do not say. */
-export interface FileIdentity {
-  readonly ino: bigint;
-  readonly devMajor: number;
-  readonly devMinor: number;
-  /** st_mode. */
 /** A chain of descriptors that no driver makes; it was given back unread. */
 export const TROUBLE_CHAIN = 1;
 /** A head that is no descriptor; it was passed over. */
@@ -107,6 +99,14 @@ export const RING_MESSAGE = -42;
 export const RING_EVENT_IDX = 1;
 export const RING_INDIRECT = 2;
 
+const PAGE = 4096;
+
+/** Identity of a file as statx tells it; null where kernel or file system do not say. */
+export interface FileIdentity {
+  readonly ino: bigint;
+  readonly devMajor: number;
+  readonly devMinor: number;
+  /** st_mode. */
   readonly mode: number;
   readonly nlink: number;
   readonly uid: number;
@@ -125,14 +125,6 @@ export interface NamedHandle {
   readonly bytes: Uint8Array;
 }
 
-export interface Addon {
-  /** The numbers of layout.h by name. */
-  readonly layout: Readonly<Record<string, number>>;
-  /**
-   * Registers the calling thread's memory; returns where its scratch begins. `procSelfFd`: the
-   * process's /proc/self/fd, where that path cannot be reached any more.
-   */
-  attach(memory: ArrayBuffer, procSelfFd?: number): number;
 /** A message of a vhost-user front-end. */
 export interface VhostMessage {
   readonly request: number;
@@ -142,6 +134,14 @@ export interface VhostMessage {
   readonly fds: readonly number[];
 }
 
+export interface Addon {
+  /** The numbers of layout.h by name. */
+  readonly layout: Readonly<Record<string, number>>;
+  /**
+   * Registers the calling thread's memory; returns where its scratch begins. `procSelfFd`: the
+   * process's /proc/self/fd, where that path cannot be reached any more.
+   */
+  attach(memory: ArrayBuffer, procSelfFd?: number): number;
 
   // Hot calls: one FUSE operation each.
   lookup(parentSlot: number, nameAt: number, flags: number, record: number): number;
@@ -239,22 +239,6 @@ export interface VhostMessage {
   /** Answers a READ without the data passing through JavaScript: 0, or -errno with nothing sent. */
   sendFile(fuseFd: number, fd: number, offsetAt: number, size: number, uniqueAt: number): number;
 
-  // The rest.
-  /** unshare(CLONE_FS), umask 0 and, as root, no supplementary groups, for the calling thread. */
-  prepareThread(): number;
-  mount(
-    source: string,
-    target: string | Uint8Array,
-    type: string,
-    flags: number,
-    data: string,
-  ): number;
-  unmount(target: string | Uint8Array, flags: number): number;
-  openPath(path: string | Uint8Array, flags: number): number;
-  closeDescriptor(fd: number): number;
-  setNonblocking(fd: number): number;
-  socketPair(): [number, number] | number;
-  receiveDescriptor(socket: number): number;
   // Hot calls of a vhost-user session.
   /**
    * Gives the request at hand back, with `replyLength` bytes of REPLY (0: without an answer), and
@@ -321,6 +305,22 @@ export interface VhostMessage {
   stopRing(index: number): number;
   setRingSignals(index: number, callFd: number, errorFd: number): void;
 
+  // The rest.
+  /** unshare(CLONE_FS), umask 0 and, as root, no supplementary groups, for the calling thread. */
+  prepareThread(): number;
+  mount(
+    source: string,
+    target: string | Uint8Array,
+    type: string,
+    flags: number,
+    data: string,
+  ): number;
+  unmount(target: string | Uint8Array, flags: number): number;
+  openPath(path: string | Uint8Array, flags: number): number;
+  closeDescriptor(fd: number): number;
+  setNonblocking(fd: number): number;
+  socketPair(): [number, number] | number;
+  receiveDescriptor(socket: number): number;
   createEvent(): number;
   signalEvent(fd: number): number;
   /** Makes the `receive` that waits for this event return -ECANCELED. */

@@ -89,12 +89,12 @@ Napi::Object layoutNumbers(Napi::Env env) {
       {"REPLY", layout::kReply},
       {"REPLY_SIZE", layout::kReplySize},
       {"SCRATCH_SIZE", layout::kScratchSize},
-      {"WANT_HANDLE", layout::kWantHandle},
-      {"KEEP_PARENT", layout::kKeepParent},
       {"TROUBLE_CHAIN", layout::kTroubleChain},
       {"TROUBLE_HEAD", layout::kTroubleHead},
       {"TROUBLE_RING", layout::kTroubleRing},
       {"TROUBLE_ROOM", layout::kTroubleRoom},
+      {"WANT_HANDLE", layout::kWantHandle},
+      {"KEEP_PARENT", layout::kKeepParent},
       {"KEEP_DAC_OVERRIDE", static_cast<int32_t>(layout::kCredsKeepDacOverride)},
   };
   Napi::Object out = Napi::Object::New(env);
@@ -121,9 +121,9 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   defineSession(env, exports, state);
   defineTimes(env, exports);
   defineSyslog(env, exports);
+  defineVhost(env, exports, state);
   defineXattr(env, exports, state);
   return exports;
-  defineVhost(env, exports, state);
 }
 
 }  // namespace

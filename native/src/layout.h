@@ -63,14 +63,14 @@ constexpr int32_t kHandleBytes = 128;  // MAX_HANDLE_SZ of the kernel
 // An eventfd adds up what is written to it: from this sum on, one of the writers wanted to stop.
 constexpr uint64_t kStopCount = 1ull << 32;
 
-// Flags of lookups.
-constexpr int32_t kWantHandle = 1;
-constexpr int32_t kKeepParent = 2;  // leave the opened parent in its slot, for the next call
-
 // What a guest can do wrong with a ring; see native/index.ts.
 constexpr int32_t kTroubleChain = 1;
 constexpr int32_t kTroubleHead = 2;
 constexpr int32_t kTroubleRing = 3;
 constexpr int32_t kTroubleRoom = 4;
+
+// Flags of lookups.
+constexpr int32_t kWantHandle = 1;
+constexpr int32_t kKeepParent = 2;  // leave the opened parent in its slot, for the next call
 
 }  // namespace layout
