@@ -43,6 +43,14 @@ export const SLOT_THIRD = 1024;
 /** 512 bytes for a name that the caller builds itself. */
 export const NAME = 1280;
 
+/** u32: the umask for `create`, `makeNode` and `makeDirectory`. */
+export const MAKING_UMASK = 1792;
+/**
+ * Three words: where the name of the security context's attribute stands (0: no context is set),
+ * where its value stands, and how long that is.
+ */
+export const MAKING_CONTEXT = 1796;
+
 /** Identity records: offsets inside one. */
 export const RECORD_ERRNO = 0;
 /** The O_PATH descriptor left open, or -1. */
@@ -167,6 +175,14 @@ export interface Addon {
     flags: number,
   ): number;
   syncfs(slot: number): number;
+  /** Takes the set-group-id bit off. */
+  clearSgid(slot: number): number;
+  /**
+   * Goes without CAP_FSETID: 1 when it was given up, 0 when the thread does not have it. Then the
+   * kernel clears set-user-id and set-group-id bits on a write.
+   */
+  giveUpFsetid(): number;
+  takeBackFsetid(): number;
   readFile(fd: number, toAt: number, size: number, offsetAt: number): number;
   writeFile(fd: number, dataAt: number, size: number, offsetAt: number, append: number): number;
   /** Fills DIRENTS, from the offset at `offsetAt` (-1: go on). Returns bytes. */

@@ -36,6 +36,7 @@ import type { Context } from './context';
 import { NO_REPLY } from './context';
 import { raiseDescriptorLimit } from './descriptorLimit';
 import { EINVAL, EIO, ENOMEM, ENOSYS } from './errno';
+import { placeCapabilityName } from './fileCapabilities';
 import { usedFds } from './lookup';
 import { MountFds } from './mountFds';
 import { OpenFiles } from './openFiles';
@@ -103,12 +104,17 @@ export function createFileSystem(
     trace,
     handles,
     lookupFlags: handles === 'never' ? 0 : WANT_HANDLE,
+    capabilityRenamed: placeCapabilityName(options, memory),
     fdLimit: raiseDescriptorLimit(native, options.rlimitNofile, handles, log),
     toldHandleless: new Set(),
     knownVolumes: new Set(),
+    toldFull: false,
     initialized: false,
     submounts: false,
     suppGroups: false,
+    securityContexts: false,
+    posixAcl: false,
+    writeback: false,
     channel: NO_CHANNEL,
     unique: 0,
     nodeid: NO_NODEID,

@@ -68,6 +68,8 @@ Napi::Object layoutNumbers(Napi::Env env) {
       {"SLOT_SECOND", layout::kSlotSecond},
       {"SLOT_THIRD", layout::kSlotThird},
       {"NAME", layout::kName},
+      {"MAKING_UMASK", layout::kMakingUmask},
+      {"MAKING_CONTEXT", layout::kMakingContext},
       {"RECORD_ERRNO", layout::kRecordErrno},
       {"RECORD_FD", layout::kRecordFd},
       {"RECORD_HANDLE_ERRNO", layout::kRecordHandleErrno},
@@ -110,7 +112,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   defineAttributes(env, exports, state);
   defineCapabilities(env, exports);
   defineConfinement(env, exports);
-  defineCredentials(env, exports);
+  defineCredentials(env, exports, state);
   defineDirectories(env, exports, state);
   defineFiles(env, exports, state);
   defineLookup(env, exports, state);

@@ -30,6 +30,10 @@ constexpr int32_t kSlotThird = kSlotSecond + kSlotSize;
 // Room for names that TypeScript builds itself.
 constexpr int32_t kName = 1280;
 
+// MAKING: u32 umask; i32 nameAt, valueAt, size of the security context (nameAt 0: none).
+constexpr int32_t kMakingUmask = 1792;
+constexpr int32_t kMakingContext = kMakingUmask + 4;
+
 // IDENTITY RECORDS: what a lookup learned about one object.
 constexpr int32_t kRecordErrno = 0;        // errno of open or statx, 0 when found
 constexpr int32_t kRecordFd = 4;           // O_PATH descriptor left open, or -1

@@ -108,5 +108,5 @@ void defineVhost(Napi::Env env, Napi::Object exports, State* state);
 void defineXattr(Napi::Env env, Napi::Object exports, State* state);
 void defineCapabilities(Napi::Env env, Napi::Object exports);
 void defineConfinement(Napi::Env env, Napi::Object exports);
-void defineCredentials(Napi::Env env, Napi::Object exports);
+void defineCredentials(Napi::Env env, Napi::Object exports, State* state);
 void defineSeccomp(Napi::Env env, Napi::Object exports);
