@@ -13,6 +13,7 @@ import { startInspectorServer } from './inspector/inspectorServer';
 import { LiveModel } from './inspector/liveModel';
 import { RingFollower } from './inspector/ringFollower';
 import { processStartTime, writeRuntimeFile } from './inspector/runtimeFiles';
+import { unconfinedView } from './passthrough/hostView';
 import type { PassthroughOptions } from './passthrough/options';
 import { Prober } from './prober';
 import type { Target } from './protocol/json';
@@ -182,7 +183,7 @@ async function startObservers(
       if (handle !== null) prober.ask(nodeid, handle, because);
     },
   });
-  const prober = new Prober(loadAddon(), log, (probe) => {
+  const prober = new Prober(loadAddon(), log, unconfinedView(target.sharedDir), (probe) => {
     model.probed(probe);
     server.changed();
   });

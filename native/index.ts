@@ -332,7 +332,8 @@ export interface Addon {
     data: string,
   ): number;
   unmount(target: string | Uint8Array, flags: number): number;
-  openPath(path: string | Uint8Array, flags: number): number;
+  /** `directory`: a descriptor that relative paths begin at. */
+  openPath(path: string | Uint8Array, flags: number, directory?: number): number;
   closeDescriptor(fd: number): number;
   setNonblocking(fd: number): number;
   socketPair(): [number, number] | number;

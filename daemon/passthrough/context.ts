@@ -4,6 +4,7 @@ import type { InodeTables } from '../tables/inodeTables';
 import type { LookupTrace, Recorder } from '../tables/recorder';
 import type { Nodeid } from '../tables/identity';
 import type { CachePolicy } from './cachePolicy';
+import type { HostView } from './hostView';
 import type { MountFds } from './mountFds';
 import type { OpenFiles } from './openFiles';
 import type { HandleMode, Log, PassthroughOptions } from './options';
@@ -16,6 +17,7 @@ export interface Context {
   readonly recorder: Recorder;
   readonly log: Log;
   readonly options: PassthroughOptions;
+  readonly view: HostView;
   readonly cache: CachePolicy;
   readonly mountFds: MountFds;
   readonly openFiles: OpenFiles;

@@ -23,6 +23,7 @@ import { NO_HANDLE } from '../tables/candidate';
 import type { Context } from './context';
 import { NO_REPLY } from './context';
 import { ENFILE, EPROTO } from './errno';
+import { reopen } from './hostView';
 import { hasRoom, identify } from './lookup';
 import type { Negotiation } from './options';
 import { reportVolume } from './volumes';
@@ -114,7 +115,7 @@ function insertRoot(context: Context, rootFd: number): number {
   if (result < 0) return result;
   if (i32[(RECORD + RECORD_HANDLE_ERRNO) >> 2] !== 0) {
     if (!hasRoom(context)) return -ENFILE;
-    const fd = native.openPath(`/proc/self/fd/${rootFd}`, O_PATH);
+    const fd = reopen(native, context.view, rootFd, O_PATH);
     if (fd < 0) return fd;
     i32[(RECORD + RECORD_FD) >> 2] = fd;
   }

@@ -7,7 +7,7 @@ import type { DataChannel } from '../../daemon/fuse/dataChannel';
 import { Opcode } from '../../daemon/fuse/opcodes';
 import { createFileSystem } from '../../daemon/passthrough/fileSystem';
 import type { FileSystem } from '../../daemon/passthrough/fileSystem';
-import { decodeOctal } from '../../daemon/passthrough/mountFds';
+import { decodeOctal, mountPointOf, unconfinedView } from '../../daemon/passthrough/hostView';
 import type { PassthroughOptions } from '../../daemon/passthrough/options';
 import { InodeTables } from '../../daemon/tables/inodeTables';
 import { LOOKUP_RULES } from '../../daemon/tables/lookupRule';
@@ -338,4 +338,38 @@ describe('malformed requests', () => {
 it('decodes mount points as proc(5) describes', () => {
   expect(decodeOctal('/a\\040b\\011c\\012d\\134e')).toBe('/a b\tc\nd\\e');
   expect(decodeOctal('/plain\\9')).toBe('/plain\\9');
+});
+
+describe('where a mount is', () => {
+  const [, id = '', point = ''] =
+    /^([0-9]+) \S+ \S+ \S+ (\/\S+)/m.exec(fs.readFileSync('/proc/self/mountinfo', 'latin1')) ?? [];
+  const mntId = Number(id);
+
+  function seen(prefix: string): string | undefined {
+    const mountInfoFd = fs.openSync('/proc/self/mountinfo', 'r');
+    try {
+      const view = { root: '/', proc: { procSelfFd: -1, mountInfoFd }, prefix };
+      // Read twice: the position of the descriptor does not matter.
+      mountPointOf(view, mntId);
+      return mountPointOf(view, mntId)?.toString();
+    } finally {
+      fs.closeSync(mountInfoFd);
+    }
+  }
+
+  it('is read through a descriptor that was kept', () => {
+    expect(point).toMatch(/^\/./);
+    expect(seen('')).toBe(decodeOctal(point));
+    expect(mountPointOf(unconfinedView('/'), mntId)?.toString()).toBe(decodeOctal(point));
+    expect(mountPointOf(unconfinedView('/'), 2 ** 31 - 1)).toBeUndefined();
+  });
+
+  it('is told from within a new root', () => {
+    const parent = path.dirname(decodeOctal(point));
+    expect(seen(decodeOctal(point))).toBe('/');
+    expect(seen('/elsewhere')).toBe('/');
+    // A name that only begins alike is outside.
+    expect(seen(decodeOctal(point).slice(0, -1))).toBe('/');
+    if (parent !== '/') expect(seen(parent)).toBe(`/${path.basename(decodeOctal(point))}`);
+  });
 });
