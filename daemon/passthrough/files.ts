@@ -75,11 +75,12 @@ export function openNode(context: Context, nodeid: Nodeid, flags: number, kill: 
 
 export function open(context: Context): number {
   const { i32 } = context.memory;
-  const flags = (i32[context.bodyAt >> 2] ?? 0) & ~O_DIRECTORY;
+  const flags = i32[context.bodyAt >> 2] ?? 0;
   const kill = ((i32[(context.bodyAt + 4) >> 2] ?? 0) & OPEN_KILL_SUIDGID) !== 0;
   const fh = openNode(context, context.nodeid, flags, kill);
   if (fh < 0) return fh;
-  writeOpenOut(context.memory, BODY, fh, context.cache.fileFlags);
+  const { fileFlags, dirFlags } = context.cache;
+  writeOpenOut(context.memory, BODY, fh, (flags & O_DIRECTORY) === 0 ? fileFlags : dirFlags);
   return OPEN_OUT;
 }
 

@@ -103,10 +103,10 @@ function answered(context: Context, size: number, length: number): number {
 }
 
 export function getxattr(context: Context): number {
-  if (!context.options.xattr) return -ENOSYS;
   const { nodeid, bodyAt, memory } = context;
   const size = memory.u32[bodyAt >> 2] ?? 0;
   if (size > MAX_WRITE) return -ENOMEM;
+  if (!context.options.xattr) return -ENOSYS;
   const hostAt = requestedAttribute(context, bodyAt + 8);
   // A name that a rule calls bad does not exist for who only looks.
   if (hostAt < 0) return hostAt === -EPERM ? -ENODATA : hostAt;
@@ -118,10 +118,10 @@ export function getxattr(context: Context): number {
 }
 
 export function listxattr(context: Context): number {
-  if (!context.options.xattr) return -ENOSYS;
   const { nodeid, bodyAt, memory } = context;
   const size = memory.u32[bodyAt >> 2] ?? 0;
   if (size > MAX_WRITE) return -ENOMEM;
+  if (!context.options.xattr) return -ENOSYS;
   const result = refer(context, SLOT_FIRST, nodeid);
   if (result < 0) return result;
   const regular = isOpenable(context, nodeid) ? 1 : 0;
