@@ -9,6 +9,7 @@ import type {
   CheckReport,
   Finding,
   HandleMode,
+  HostFacts,
   Level,
   MountFacts,
   Program,
@@ -74,9 +75,25 @@ function rank(severity: Severity): number {
 /** The mode that leaves the least; `prefer` before the others where several do. */
 function bestMode(share: MountFacts, findings: readonly Finding[], program: Program): HandleMode {
   const [first, ...others] = HANDLE_MODES.filter((mode) => effectiveMode(share, mode) === mode);
-  const cost = (mode: HandleMode): number =>
-    -rank(worstOf(remaining(findings, program, mode))?.severity ?? 'information');
-  return others.reduce((best, mode) => (cost(mode) < cost(best) ? mode : best), first ?? 'never');
+  return others.reduce(
+    (best, mode) =>
+      isLess(costs(remaining(findings, program, mode)), costs(remaining(findings, program, best)))
+        ? mode
+        : best,
+    first ?? 'never',
+  );
+}
+
+/** How many findings of each severity, the worst first; what is only to be known costs nothing. */
+function costs(findings: readonly Finding[]): number[] {
+  return SEVERITIES.filter((severity) => severity !== 'information').map(
+    (wanted) => findings.filter(({ severity }) => severity === wanted).length,
+  );
+}
+
+function isLess(costs: readonly number[], others: readonly number[]): boolean {
+  const at = costs.findIndex((cost, index) => cost !== others[index]);
+  return at >= 0 && (costs[at] ?? 0) < (others[at] ?? 0);
 }
 
 function levelOf(finding: Finding | undefined): Level {
@@ -93,6 +110,14 @@ function levelOf(finding: Finding | undefined): Level {
   }
 }
 
+const SEVERITY_MEANS: Readonly<Record<Severity, string>> = {
+  data: 'A guest may read or write the wrong file:',
+  error: 'A guest may see errors:',
+  identity: 'One file may get two node ids:',
+  resource: 'Resources may run short:',
+  information: 'To know:',
+};
+
 function mountVerdict(mount: MountFacts, findings: readonly Finding[], modes: Modes): Verdict {
   if (mount.reach.state !== 'reached') {
     return { level: 'good', text: 'The guest does not see it.' };
@@ -103,7 +128,12 @@ function mountVerdict(mount: MountFacts, findings: readonly Finding[], modes: Mo
     PROGRAMS.flatMap((program) => [...remaining(findings, program, modes[program])]),
   );
   const level = levelOf(worst);
-  if (worst !== undefined && level !== 'good') return { level, text: worst.text };
+  if (worst !== undefined && level !== 'good') {
+    return {
+      level,
+      text: `${SEVERITY_MEANS[worst.severity]} ${worst.hazard ?? ''} ${worst.name}.`,
+    };
+  }
   const holds = new Set(Object.values(modes).map((mode) => (mode === 'never' ? 'no' : 'yes')));
   if (mount.handles.state !== 'yes' || !holds.has('yes')) {
     return {
@@ -125,7 +155,10 @@ function shareVerdict(
   const levels = [levelOf(left), ...mounts.map(({ verdict }) => verdict.level)];
   const level =
     (['bad', 'care'] as const).find((candidate) => levels.includes(candidate)) ?? 'good';
-  const where = mounts.filter(({ verdict }) => verdict.level === level).map(({ path }) => path);
+  const see = [
+    ...(left !== undefined && levelOf(left) === level ? [left.name] : []),
+    ...mounts.filter(({ verdict }) => verdict.level === level).map(({ path }) => path),
+  ].join(', ');
   const mode =
     modes.virtiofsd === modes['virtiofsd-inspector']
       ? `--inode-file-handles=${modes.virtiofsd}`
@@ -136,18 +169,14 @@ function shareVerdict(
     case 'care':
       return {
         level,
-        text: `It can be shared, best with ${mode}; a guest may still see errors: ${causes(where, left)}.`,
+        text: `It can be shared, best with ${mode}, but a guest may see errors. See ${see}.`,
       };
     case 'bad':
       return {
         level,
-        text: `Do not share it as it is: a guest may read or write the wrong file on ${where.join(', ')}.`,
+        text: `A guest may read or write the wrong file. Do not share it as it is; see ${see}.`,
       };
   }
-}
-
-function causes(where: readonly string[], left: Finding | undefined): string {
-  return where.length > 0 ? `see ${where.join(', ')}` : `see ${left?.name ?? 'below'}`;
 }
 
 // --- options ------------------------------------------------------------------------------------
@@ -182,16 +211,8 @@ function recommend(
       hazards: ['H23'],
     });
   }
-  if (host.uid !== 0 && host.userNamespaces.possible === false) {
-    out.push({
-      programs: PROGRAMS,
-      option: '--sandbox=none',
-      reason:
-        'An ordinary user needs user namespaces for --sandbox=namespace, and gets none here ' +
-        `(${host.userNamespaces.why}).`,
-      hazards: [],
-    });
-  }
+  const sandbox = sandboxFor(host);
+  if (sandbox !== null) out.push({ programs: PROGRAMS, ...sandbox, hazards: [] });
   const below = mounts.filter(({ role, reach }) => role === 'below' && reach.state === 'reached');
   if (below.length > 0) {
     out.push({
@@ -204,6 +225,24 @@ function recommend(
     });
   }
   return out;
+}
+
+/** Where the default, --sandbox=namespace, cannot be had. */
+function sandboxFor(host: HostFacts): Pick<Recommendation, 'option' | 'reason'> | null {
+  const lacks = (name: string): boolean => host.missingCapabilities.includes(name);
+  if (host.uid === 0 && lacks('CAP_SYS_ADMIN')) {
+    const reason = 'Root makes namespaces with CAP_SYS_ADMIN, which is missing here.';
+    return { option: lacks('CAP_SYS_CHROOT') ? '--sandbox=none' : '--sandbox=chroot', reason };
+  }
+  if (host.uid !== 0 && host.userNamespaces.possible === false) {
+    return {
+      option: '--sandbox=none',
+      reason:
+        'An ordinary user needs user namespaces for --sandbox=namespace, and gets none here ' +
+        `(${host.userNamespaces.why}).`,
+    };
+  }
+  return null;
 }
 
 /** Why a mode, told by what the other modes would leave. */

@@ -6,7 +6,7 @@ import { release } from 'node:os';
 import type { Addon } from '../../native/index';
 import type { HostFacts } from './report';
 
-/** Those that virtiofsd keeps, and the one that its sandbox needs; bits of capabilities(7). */
+/** Those that virtiofsd keeps, and those that its sandbox takes; bits of capabilities(7). */
 const CAPABILITIES: Readonly<Record<string, number>> = {
   CAP_CHOWN: 0,
   CAP_DAC_OVERRIDE: 1,
@@ -15,6 +15,7 @@ const CAPABILITIES: Readonly<Record<string, number>> = {
   CAP_FSETID: 4,
   CAP_SETGID: 6,
   CAP_SETUID: 7,
+  CAP_SYS_CHROOT: 18,
   CAP_SYS_ADMIN: 21,
   CAP_MKNOD: 27,
   CAP_SETFCAP: 31,

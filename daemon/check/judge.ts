@@ -341,7 +341,7 @@ const handleNotOpenable: Rule = ({ handles, role }, { host }) => {
       finding('H21', name, {
         severity: 'error',
         modes: WITH_HANDLES,
-        text: `Handles are made but cannot be opened (${handles.errno}): ${cause}`,
+        text: `Handles are made but cannot be opened (${handles.errno}). ${cause}`,
         advice: 'Use --inode-file-handles=never, or share it by a daemon of its own.',
       }),
     ];
@@ -363,10 +363,10 @@ const handleNotOpenable: Rule = ({ handles, role }, { host }) => {
 };
 
 function notOpenableCause(errno: string, host: HostFacts): string {
-  if (errno !== 'EPERM') return 'the file system does not export them.';
+  if (errno !== 'EPERM') return 'The file system does not export them.';
   return host.missingCapabilities.includes('CAP_DAC_READ_SEARCH')
-    ? 'that takes CAP_DAC_READ_SEARCH, as root has it.'
-    : 'that takes CAP_DAC_READ_SEARCH in the initial user namespace, not in one of this user.';
+    ? 'Opening them takes CAP_DAC_READ_SEARCH, as root has it.'
+    : 'Opening them takes CAP_DAC_READ_SEARCH in the initial user namespace, not in another one.';
 }
 
 const sillyRename: Rule = ({ type }) =>
@@ -424,26 +424,75 @@ export function descriptorsNeeded(
 
 /** Findings that belong to no single mount. */
 export function judgeShare(around: Surroundings): Finding[] {
-  const { daemonGets } = around.host.descriptors;
+  return [...recycledMountIds(around), ...tooFewDescriptors(around), ...missingRights(around)];
+}
+
+function recycledMountIds({ mounts, host }: Surroundings): Finding[] {
+  if (mounts[0]?.identity?.uniqueMountId !== false) return [];
+  return [
+    finding('H16', 'DEVICE / MOUNT-ID RECYCLED', {
+      severity: 'information',
+      text: `Linux ${host.kernel} tells no mount ids that are never used again; 6.8 and later do.`,
+      advice: 'After a remount, old recordings and new ones may name different files alike.',
+    }),
+  ];
+}
+
+function tooFewDescriptors(around: Surroundings): Finding[] {
+  const { daemonGets, most } = around.host.descriptors;
   const forGuest = Math.max(0, daemonGets - RESERVED);
   return HANDLE_MODES.flatMap((mode) => {
     const { count, complete } = descriptorsNeeded(around, mode);
     if (count <= NEARLY * forGuest) return [];
     const atLeast = complete ? '' : 'at least ';
+    const room = limitFor(count);
     return [
       finding('H23', 'FD EXHAUSTION', {
         severity: count > forGuest ? 'error' : 'resource',
         modes: [mode],
         text:
-          `With ${mode}, a guest that remembers everything takes ${atLeast}${grouped(count)} ` +
-          `descriptors; the daemon has ${grouped(forGuest)} for it.`,
+          `A guest that remembers everything takes ${atLeast}${grouped(count)} descriptors; the ` +
+          `daemon has ${grouped(forGuest)} for it.`,
         advice:
-          count + RESERVED > around.host.descriptors.most
-            ? 'Raise fs.nr_open, then --rlimit-nofile; or let entries hold handles.'
-            : `Start it with --rlimit-nofile=${limitFor(count)}; or let entries hold handles.`,
+          room > most
+            ? `Raise fs.nr_open and start it with --rlimit-nofile=${room}, or let entries hold handles.`
+            : `Start it with --rlimit-nofile=${room}, or let entries hold handles.`,
       }),
     ];
   });
+}
+
+/** What a guest's own users need, and which of their calls fail without. */
+const USED_FOR: Readonly<Record<string, string>> = {
+  CAP_CHOWN: 'chown',
+  CAP_DAC_OVERRIDE: 'access to files of other users',
+  CAP_FOWNER: 'chmod and utimes on files of other users',
+  CAP_FSETID: 'set-group-id bits',
+  CAP_MKNOD: 'mknod',
+  CAP_SETFCAP: 'file capabilities',
+  CAP_SETGID: 'files of other groups',
+  CAP_SETUID: 'files of other users',
+};
+
+function missingRights({ host }: Surroundings): Finding[] {
+  const used = Object.entries(USED_FOR).filter(([name]) => host.missingCapabilities.includes(name));
+  if (used.length === 0) return [];
+  if (host.uid !== 0) {
+    return [
+      finding(null, 'ORDINARY USER', {
+        severity: 'information',
+        text: 'A daemon of this user makes files as this user only, and opens no handles.',
+        advice: 'Check and serve as root if the guest has users of its own.',
+      }),
+    ];
+  }
+  return [
+    finding(null, 'MISSING CAPABILITIES', {
+      severity: 'error',
+      text: `EPERM for the guest: ${used.map(([name, use]) => `${use} (${name})`).join(', ')}.`,
+      advice: 'Give the process these capabilities, or expect that.',
+    }),
+  ];
 }
 
 /** A limit with room to grow: the next power of two of one and a half times what is there. */

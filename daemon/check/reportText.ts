@@ -2,7 +2,7 @@
 
 import type { CheckedMount, CheckReport, Finding } from './report';
 import { PROGRAMS } from './report';
-import { findingTitle, hostRows, LEVEL_WORDS, mountRows, mountText } from './words';
+import { findingTitle, hostRows, LEVEL_WORDS, mountRows, mountText, tracesText } from './words';
 
 const WIDTH = 80;
 const LABEL = 13;
@@ -27,7 +27,7 @@ export function reportText(report: CheckReport): string {
       ? []
       : ['', 'Not verified', ...notVerified.flatMap((text) => wrapped(text, '  ', '  '))]),
     '',
-    ...wrapped(`Checked ${directory} at ${report.time}. Nothing in it was changed.`, '', ''),
+    ...wrapped(`Checked ${directory} at ${report.time}. ${tracesText(report)}`, '', ''),
   ].join('\n');
 }
 

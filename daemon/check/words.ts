@@ -1,17 +1,31 @@
 /** Facts in words, the same in the terminal and in the editor. Pure. */
 
 import type { Severity } from '../hazards/hazard';
-import type { FileCount, Finding, Handles, HostFacts, Level, MountFacts, Numbers } from './report';
+import type {
+  CheckReport,
+  FileCount,
+  Finding,
+  Handles,
+  HostFacts,
+  Level,
+  MountFacts,
+  Numbers,
+} from './report';
 
 /** 1204 → 1,204 */
 export function grouped(value: number | string): string {
   return String(value).replace(/\B(?=(\d{3})+$)/g, ',');
 }
 
+/** 1 handle, 2 handles */
+function counted(value: number, one: string, many: string): string {
+  return `${grouped(value)} ${value === 1 ? one : many}`;
+}
+
 export const LEVEL_WORDS: Readonly<Record<Level, string>> = {
   good: 'Good',
   care: 'With care',
-  bad: 'Not as it is',
+  bad: 'Danger',
 };
 
 export const SEVERITY_WORDS: Readonly<Record<Severity, string>> = {
@@ -42,20 +56,14 @@ export function handlesText(handles: Handles): string {
 export function numbersText(numbers: Numbers, path: string): string {
   if (numbers.state === 'not_tried') return `not tried: ${numbers.why}`;
   const { rounds, distinctNumbers, distinctHandles, reusedWhileHeld } = numbers;
-  const used =
-    distinctNumbers === rounds
-      ? `never used again in ${grouped(rounds)} tries`
-      : `used again: ${grouped(distinctNumbers)} for ${grouped(rounds)} files`;
+  const used = `${distinctNumbers === rounds ? 'not ' : ''}used again`;
   const handles =
-    distinctHandles === null
-      ? ''
-      : `, ${distinctHandles === rounds ? 'each' : grouped(distinctHandles)} with a handle of its own`;
-  const held = reusedWhileHeld ? '; also while a descriptor is held' : '';
+    distinctHandles === null ? 'no handles' : counted(distinctHandles, 'handle', 'handles');
+  const had = `${counted(distinctNumbers, 'number', 'numbers')} and ${handles}`;
+  const held = reusedWhileHeld ? '; also while a descriptor is held on the removed file' : '';
   const where = numbers.in === path ? '' : ` (tried in ${numbers.in})`;
-  const time = numbers.timeRestored
-    ? ''
-    : '. The time of change of the directory could not be put back exactly';
-  return `${used}${handles}${held}${where}${time}`;
+  const time = numbers.timeRestored ? '' : '; the time of change could not be put back exactly';
+  return `${used}: ${grouped(rounds)} files had ${had}${where}${held}${time}`;
 }
 
 export function identityText(identity: MountFacts['identity']): string {
@@ -78,12 +86,12 @@ export function identityText(identity: MountFacts['identity']): string {
 
 export function filesText(files: FileCount | null): string {
   if (files === null) return 'not counted';
-  const { counted, complete, unreadableDirectories, inodesInUse } = files;
-  const here = `${complete ? '' : 'at least '}${grouped(counted)}`;
+  const { complete, unreadableDirectories, inodesInUse } = files;
+  const here = `${complete ? '' : 'at least '}${grouped(files.counted)}`;
   const unreadable =
     unreadableDirectories === 0
       ? ''
-      : `, ${grouped(unreadableDirectories)} ${unreadableDirectories === 1 ? 'directory' : 'directories'} unreadable`;
+      : `, ${counted(unreadableDirectories, 'directory', 'directories')} unreadable`;
   const all = inodesInUse === null ? '' : `; ${grouped(inodesInUse)} on the whole file system`;
   return `${here}${unreadable}${all}`;
 }
@@ -140,4 +148,14 @@ export function mountRows(mount: MountFacts): readonly (readonly [string, string
 export function mountText({ type, source, readOnly, mountPoint, path }: MountFacts): string {
   const at = mountPoint === path ? '' : `, mounted on ${mountPoint}`;
   return `${type} on ${source}${at}${readOnly ? ', read-only' : ''}`;
+}
+
+/** Whether the visit can be seen afterwards. */
+export function tracesText({ mounts }: Pick<CheckReport, 'mounts'>): string {
+  const changed = mounts.filter(
+    ({ numbers }) => numbers.state === 'measured' && !numbers.timeRestored,
+  );
+  return changed.length === 0
+    ? 'Nothing in it was changed.'
+    : `Nothing in it was changed but the time of ${changed.map(({ path }) => path).join(', ')}.`;
 }
