@@ -8,9 +8,11 @@ import { Worker } from 'node:worker_threads';
 import { loadAddon } from '../native/index';
 import { EventHistory } from './inspector/eventHistory';
 import { newToken } from './inspector/access';
-import type { InspectAddress } from './inspector/inspectorServer';
 import { startInspectorServer } from './inspector/inspectorServer';
+import type { InspectAddress } from './inspector/listening';
+import { listenForInspector, removeListener } from './inspector/listening';
 import { LiveModel } from './inspector/liveModel';
+import { readPage } from './inspector/page';
 import { RingFollower } from './inspector/ringFollower';
 import { processStartTime, writeRuntimeFile } from './inspector/runtimeFiles';
 import { unconfinedView } from './passthrough/hostView';
@@ -213,11 +215,11 @@ async function startObservers(
 
   const token = newToken();
   const server = await startInspectorServer(
-    address,
+    listenForInspector(loadAddon(), address),
     token,
     model,
     history,
-    path.join(__dirname, '..', 'webview'),
+    readPage(path.join(__dirname, '..', 'webview')),
     inspectorLog,
   );
   let removeRuntimeFile: () => void;
@@ -236,6 +238,7 @@ async function startObservers(
   } catch (error) {
     // A server that nobody can find would keep the daemon from ending.
     await server.close('The daemon did not start.');
+    removeListener(address);
     throw error;
   }
   process.once('exit', removeRuntimeFile);
@@ -250,6 +253,7 @@ async function startObservers(
       prober.stop();
       removeRuntimeFile();
       await server.close('The daemon ended.');
+      removeListener(address);
     },
   };
 }

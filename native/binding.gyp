@@ -12,6 +12,7 @@
         'src/files.cc',
         'src/guestMemory.cc',
         'src/lookup.cc',
+        'src/loopback.cc',
         'src/mounting.cc',
         'src/names.cc',
         'src/probing.cc',

@@ -270,6 +270,11 @@ export interface Addon {
   // A vhost-user session. One device a thread; its descriptors stay the caller's.
   /** Listens at a path made under this umask; -EADDRINUSE: something is there. `gid` -1: as it is. */
   listenAt(path: string, umask: number, gid: number): number;
+  /** Listens on TCP at a literal address; port 0: a free one. */
+  listenOnLoopback(
+    address: string,
+    port: number,
+  ): { readonly descriptor: number; readonly port: number } | number;
   /** 1 for a listening stream socket of the Unix kind. */
   isListening(fd: number): number;
   /** 1 for an eventfd: nothing else can be signalled without the danger of blocking. */

@@ -116,6 +116,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   defineDirectories(env, exports, state);
   defineFiles(env, exports, state);
   defineLookup(env, exports, state);
+  defineLoopback(env, exports);
   defineMounting(env, exports);
   defineNames(env, exports, state);
   defineProbing(env, exports);

@@ -98,6 +98,7 @@ void defineAttributes(Napi::Env env, Napi::Object exports, State* state);
 void defineDirectories(Napi::Env env, Napi::Object exports, State* state);
 void defineFiles(Napi::Env env, Napi::Object exports, State* state);
 void defineLookup(Napi::Env env, Napi::Object exports, State* state);
+void defineLoopback(Napi::Env env, Napi::Object exports);
 void defineMounting(Napi::Env env, Napi::Object exports);
 void defineNames(Napi::Env env, Napi::Object exports, State* state);
 void defineProbing(Napi::Env env, Napi::Object exports);
