@@ -16,6 +16,8 @@ export interface Surroundings {
   readonly folder: string;
   /** To be called before each input, so that the parent knows where a crash happened. */
   readonly count: () => void;
+  /** Describes the inputs, when a session is repeated; else null. */
+  readonly tell: ((text: string) => void) | null;
 }
 
 /**

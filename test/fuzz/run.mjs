@@ -4,7 +4,7 @@
  *     npm run fuzz                                   what `npm test` runs
  *     npm run fuzz -- --minutes 30                   new seeds for that long
  *     npm run fuzz -- --kind fuse --seed 7           one session again
- *     npm run fuzz -- --kind fuse --seed 7 --inputs 312   its first inputs
+ *     npm run fuzz -- --kind fuse --seed 7 --inputs 312   its first inputs, the last of them shown
  *
  * A session is a number of inputs that follow from its seed alone. What goes wrong is printed with
  * its kind, its seed and the fewest inputs that lead to it.
@@ -43,9 +43,11 @@ const WORKERS = 2;
 /** No input takes this long. */
 const HANG_MS = 20_000;
 const MOST_MEMORY = 3 * 2 ** 30;
+/** A report of a sanitizer and the last inputs. */
+const MOST_OUTPUT = 12_000;
 const PROGRESS_BYTES = 4096;
 
-/** @typedef {{kind: string, seed: number, inputs: number}} Order */
+/** @typedef {{kind: string, seed: number, inputs: number, tell?: boolean}} Order */
 /** @typedef {{order: Order, at: number, output: string}} Failure */
 
 function say(text) {
@@ -105,7 +107,7 @@ class Worker {
       },
     );
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
-      stream.on('data', (data) => (this.#output += data));
+      stream.on('data', (data) => (this.#output = `${this.#output}${data}`.slice(-MOST_OUTPUT)));
     }
     this.#idle = this.#answer();
   }
@@ -152,7 +154,11 @@ class Worker {
       end = await this.#idle;
       clearInterval(watch);
     }
-    return end === null ? null : { order, at: this.#inputs(), output: `${this.#output}${end}` };
+    const output = this.#output;
+    this.#output = '';
+    if (end !== null) return { order, at: this.#inputs(), output: `${output}${end}` };
+    if (order.tell) say(output);
+    return null;
   }
 
   #kill(why) {
@@ -184,11 +190,12 @@ async function once(program, folder, order) {
 async function shortest(program, folder, failure) {
   let most = failure.at;
   let fewest = 1;
-  let best = await once(program, folder, { ...failure.order, inputs: most });
+  const order = { ...failure.order, tell: true };
+  let best = await once(program, folder, { ...order, inputs: most });
   if (best === null) return failure;
   while (fewest < most) {
     const middle = (fewest + most) >> 1;
-    const again = await once(program, folder, { ...failure.order, inputs: middle });
+    const again = await once(program, folder, { ...order, inputs: middle });
     if (again === null) {
       fewest = middle + 1;
     } else {
@@ -242,13 +249,18 @@ async function main() {
   if (values.seed !== undefined) {
     const inputs = values.inputs === undefined ? undefined : Number(values.inputs);
     const seed = Number(values.seed);
-    const sessions = kinds.map((kind) => ({ kind, seed, inputs: inputs ?? PLAN[kind].inputs }));
+    const tell = inputs !== undefined;
+    const sessions = kinds.map((kind) => ({
+      ...{ kind, seed, tell },
+      inputs: inputs ?? PLAN[kind].inputs,
+    }));
     orders = sessions[Symbol.iterator]();
   } else if (values.minutes !== undefined) {
     orders = fresh(kinds, Number(values.minutes));
   }
 
   const counts = Object.fromEntries(kinds.map((kind) => [kind, { sessions: 0, inputs: 0 }]));
+  let slowest = { ms: 0, order: { kind: '', seed: 0, inputs: 0 } };
   /** @type {Failure | null} */
   let failure = null;
   const serve = async (number) => {
@@ -256,7 +268,9 @@ async function main() {
     mkdirSync(place);
     const worker = new Worker(program, place);
     for (let next = orders.next(); failure === null && !next.done; next = orders.next()) {
+      const begun = Date.now();
       const failed = await worker.run(next.value);
+      if (Date.now() - begun > slowest.ms) slowest = { ms: Date.now() - begun, order: next.value };
       if (failed !== null) {
         failure ??= failed;
         return;
@@ -275,7 +289,11 @@ async function main() {
     total += inputs;
     say(`${kind.padEnd(10)} ${inputs.toLocaleString('en')} inputs in ${sessions} sessions`);
   }
-  say(`${total.toLocaleString('en')} inputs in ${seconds.toFixed(0)} s`);
+  const { ms, order: longest } = slowest;
+  say(
+    `${total.toLocaleString('en')} inputs in ${seconds.toFixed(0)} s; the longest session was ` +
+      `${longest.kind} ${longest.seed} with ${ms} ms`,
+  );
   if (failure !== null) {
     const { order, at, output } = failure;
     say(`\n${output}\n\nFAILED at input ${at} of ${order.kind} session ${order.seed}.`);

@@ -8,7 +8,7 @@
 import * as fs from 'node:fs';
 import { createScratch, loadAddon } from '../../native/index';
 import { fuseSession } from './fuse/session';
-import type { Session } from './kind';
+import type { Session, Surroundings } from './kind';
 import { loadFuzzing } from './native/index';
 
 const KINDS: Readonly<Record<string, Session>> = {
@@ -23,6 +23,8 @@ interface Order {
   readonly kind: string;
   readonly seed: number;
   readonly inputs: number;
+  /** Whether each input is described on stdout. */
+  readonly tell: boolean;
 }
 
 function main([root, progressFile, folder]: readonly string[]): void {
@@ -38,20 +40,26 @@ function main([root, progressFile, folder]: readonly string[]): void {
   fs.closeSync(fd);
   if (typeof memory === 'number') throw new Error(`${progressFile} cannot be mapped (${memory}).`);
   const progress = new Uint32Array(memory);
-  const around = {
+  const around: Surroundings = {
     native,
     fuzzing,
     folder,
     count: () => {
       progress[0] = (progress[0] ?? 0) + 1;
     },
+    tell: null,
   };
-  process.on('message', ({ kind, seed, inputs }: Order) => {
+  // At once, because the next line may be the last.
+  const tell = (text: string): void => {
+    fs.writeSync(1, `${text}\n`);
+  };
+  process.on('message', (order: Order) => {
+    const { kind, seed, inputs } = order;
     const session = KINDS[kind];
     if (session === undefined) throw new Error(`There is no kind ${kind}.`);
     progress[0] = 0;
     try {
-      session(around, seed, inputs);
+      session({ ...around, tell: order.tell ? tell : null }, seed, inputs);
     } catch (error) {
       process.stderr.write(`${error instanceof Error ? (error.stack ?? '') : String(error)}\n`);
       process.exit(FOUND);

@@ -188,10 +188,14 @@ function hostChange(shared: string, beside: string, random: Random): void {
   };
   const changes: readonly (() => void)[] = [
     () => {
-      const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW } = fs.constants;
-      const fd = fs.openSync(at(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW);
-      fs.writeSync(fd, 'made by the host');
-      fs.closeSync(fd);
+      // The name may belong to a FIFO by now, which must not be waited for.
+      const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
+      const fd = fs.openSync(at(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK);
+      try {
+        fs.writeSync(fd, 'made by the host');
+      } finally {
+        fs.closeSync(fd);
+      }
     },
     () => {
       fs.rmSync(at(), { recursive: true, force: true });

@@ -1,5 +1,6 @@
 /** What every reply must be like, whatever was asked. */
 
+import { FUSE_MAJOR, FUSE_MINOR_MIN } from '../../../daemon/fuse/init';
 import { Opcode } from '../../../daemon/fuse/opcodes';
 import {
   ATTR_OUT,
@@ -23,6 +24,8 @@ const SLASH = 0x2f;
 const STALE = 0xa5;
 const STALE_BYTES = 512;
 const PATH_MAX = 4096;
+/** ENOMEM and EINVAL: a request of a length that cannot be, which changes nothing. */
+const MALFORMED: ReadonlySet<number> = new Set([12, 22]);
 const SECRET_BYTES = Buffer.from(SECRET);
 
 /** Bodies of replies that always have the same size. */
@@ -122,9 +125,17 @@ export class Replies {
     must(error <= 0 && error > -512, () => `The reply's error is ${error}.`);
     if (error !== 0) {
       must(length === OUT_HEADER, () => `An error of ${length} bytes.`);
+      if (opcode === Opcode.INIT && !MALFORMED.has(-error)) this.#refusedInit();
       return;
     }
     this.#success(opcode, length - OUT_HEADER);
+  }
+
+  /** An INIT of a version that is spoken ends the session before, also when it is refused then. */
+  #refusedInit(): void {
+    const { u32 } = this.#memory;
+    const word = (REQUEST + IN_HEADER) >> 2;
+    if (u32[word] === FUSE_MAJOR && (u32[word + 1] ?? 0) >= FUSE_MINOR_MIN) this.#guest.end();
   }
 
   #success(opcode: number, bytes: number): void {
@@ -139,7 +150,7 @@ export class Replies {
     switch (opcode) {
       case Opcode.INIT:
         // A newer major version only gets ours told.
-        if (u32[bodyAt >> 2] === 7) this.#guest.begin();
+        if (u32[bodyAt >> 2] === FUSE_MAJOR) this.#guest.begin();
         break;
       case Opcode.LOOKUP:
       case Opcode.SYMLINK:

@@ -3,9 +3,12 @@
 import { deepStrictEqual } from 'node:assert';
 import * as fs from 'node:fs';
 import type { DataChannel } from '../../../daemon/fuse/dataChannel';
+import { parseIdTranslation } from '../../../daemon/options/idTranslation';
+import { parseXattrmap } from '../../../daemon/options/xattrmap';
 import { createFileSystem } from '../../../daemon/passthrough/fileSystem';
 import type { FileSystem } from '../../../daemon/passthrough/fileSystem';
-import type { PassthroughOptions } from '../../../daemon/passthrough/options';
+import type { OwnerTranslation } from '../../../daemon/passthrough/idTranslation';
+import type { Negotiation, PassthroughOptions } from '../../../daemon/passthrough/options';
 import { applyEvent } from '../../../daemon/tables/events';
 import { InodeTables } from '../../../daemon/tables/inodeTables';
 import { LOOKUP_RULES } from '../../../daemon/tables/lookupRule';
@@ -27,6 +30,22 @@ const CHECK_EVERY = 500;
 const DRAIN_EVERY = 50;
 /** What stands behind a request is poisoned as far as this. */
 const BEHIND = 512;
+const MOST_SHOWN = 160;
+const NEGOTIATIONS: readonly Negotiation[] = ['never', 'never', 'auto', 'always'];
+const MAPS = [
+  ':map::user.virtiofs.:',
+  ':map:trusted.:user.virtiofs.:',
+  ':prefix:all:security.:trusted.s.::ok:all:::',
+  ':bad:client:user.a::/prefix/client/user./trusted./:ok:all:::',
+  ':unsupported:client:user.:::ok:all:::',
+];
+const TRANSLATIONS: readonly (readonly string[])[] = [
+  [],
+  ['map:0:1000:65536'],
+  ['squash-guest:0:1000:100000'],
+  ['squash-host:0:7:100000', 'forbid-guest:1000:1'],
+  ['guest:1000:0:1', 'host:0:1000:1'],
+];
 /** Descriptors on mounts, besides those that the daemon counts. */
 const MOUNTS = 2;
 
@@ -59,7 +78,7 @@ export function fuseSession(around: Surroundings, seed: number, inputs: number):
     },
   );
   must(openDescriptors() === descriptors, () => {
-    return `${openDescriptors()} descriptors are open, ${descriptors} were before.`;
+    return `${descriptors} descriptors were open before, now ${describeDescriptors()}`;
   });
 }
 
@@ -67,10 +86,28 @@ function openDescriptors(): number {
   return fs.readdirSync('/proc/self/fd').length;
 }
 
+function describeDescriptors(): string {
+  const links = fs.readdirSync('/proc/self/fd').map((fd) => {
+    try {
+      const info = fs.readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8');
+      const flags = /flags:\s*(\d+)/.exec(info)?.[1] ?? '';
+      return `${fd} (0${flags}) ${fs.readlinkSync(`/proc/self/fd/${fd}`)}`;
+    } catch {
+      return `${fd} (gone)`;
+    }
+  });
+  return links.join(', ');
+}
+
 /** Who this thread is, for system calls. */
 function identity(): string {
   const lines = fs.readFileSync('/proc/thread-self/status', 'utf8').split('\n');
   return lines.filter((line) => /^(Uid|Gid|Groups|Umask|Cap)/.test(line)).join('\n');
+}
+
+function hex(bytes: Uint8Array, at: number, length: number): string {
+  const shown = Buffer.from(bytes.subarray(at, at + Math.min(length, MOST_SHOWN)));
+  return `${length} bytes ${shown.toString('hex').replace(/(.{8})/g, '$1 ')}`;
 }
 
 /** The options that change what requests do. */
@@ -89,6 +126,19 @@ function optionsFrom(random: Random, sharedDir: string): PassthroughOptions {
     preserveNoatime: random.once(3),
     announceSubmounts: !random.once(3),
     rlimitNofile: 0,
+    ...(random.once(3) ? { xattrmap: parseXattrmap(random.pick(MAPS)) } : {}),
+    posixAcl: random.pick(NEGOTIATIONS),
+    securityLabel: random.pick(NEGOTIATIONS),
+    killprivV2: random.once(3),
+    allowMmap: random.once(3),
+    ...(random.once(3) ? { translation: translationFrom(random) } : {}),
+  };
+}
+
+function translationFrom(random: Random): OwnerTranslation {
+  return {
+    uid: parseIdTranslation(random.pick(TRANSLATIONS)),
+    gid: parseIdTranslation(random.pick(TRANSLATIONS)),
   };
 }
 
@@ -161,10 +211,13 @@ class Served {
     const declared = u32[REQUEST >> 2] ?? 0;
     const end = REQUEST + Math.max(Math.min(declared, received), 40);
     const { fuzzing } = this.#around;
+    const { tell } = this.#around;
+    if (tell !== null) tell(`request ${hex(u8, REQUEST, received)}`);
     this.#replies.prepare();
     fuzzing.poison(u8, end, BEHIND);
     const length = this.#fileSystem.handle(received, this.#channel);
     fuzzing.unpoison(u8, end, BEHIND);
+    if (tell !== null) tell(`reply   ${hex(u8, REPLY, length)}`);
     this.#replies.check(received, length);
   }
 
@@ -192,7 +245,9 @@ class Served {
       return `${open} files are open; the guest was given ${this.#guest.open.size}.`;
     });
     const more = openDescriptors() - this.#descriptors - this.#fileSystem.fdsUsed();
-    must(more >= 0 && more <= MOUNTS, () => `${more} descriptors that nobody counts.`);
+    must(more >= 0 && more <= MOUNTS, () => {
+      return `${more} descriptors that nobody counts are among ${describeDescriptors()}`;
+    });
     for (const { nodeid, ids } of tables.entries()) {
       must(this.#isInside(ids), () => `Node ${nodeid} is outside the share.`);
     }
