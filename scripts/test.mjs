@@ -72,7 +72,7 @@ const SUITES = [
   },
   {
     name: 'scenarios',
-    components: [...FILE_SYSTEMS, 'git'],
+    components: [...FILE_SYSTEMS, 'git', 'mksquashfs'],
     cannot: cannotMount,
     commands: [vitest('scenarios')],
   },

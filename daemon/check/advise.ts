@@ -3,7 +3,7 @@
 import type { Severity } from '../hazards/hazard';
 import { SEVERITIES } from '../hazards/hazard';
 import type { Surroundings } from './judge';
-import { descriptorsNeeded, effectiveMode, judgeMount, judgeShare, limitFor } from './judge';
+import { descriptorsNeeded, holdsHandles, judgeMount, judgeShare, limitFor } from './judge';
 import type {
   CheckedMount,
   CheckReport,
@@ -74,7 +74,10 @@ function rank(severity: Severity): number {
 
 /** The mode that leaves the least; `prefer` before the others where several do. */
 function bestMode(share: MountFacts, findings: readonly Finding[], program: Program): HandleMode {
-  const [first, ...others] = HANDLE_MODES.filter((mode) => effectiveMode(share, mode) === mode);
+  const [first, ...others] = HANDLE_MODES.filter(
+    // Without handles on the share itself prefer is never, and mandatory no mode at all.
+    (mode) => mode === 'never' || holdsHandles(share, mode),
+  );
   return others.reduce(
     (best, mode) =>
       isLess(costs(remaining(findings, program, mode)), costs(remaining(findings, program, best)))
@@ -203,11 +206,14 @@ function recommend(
   );
   const limit = limitFor(needed);
   if (limit > host.descriptors.daemonGets && limit <= host.descriptors.most) {
-    const asRoot = host.uid === 0 ? '' : ', which takes root or a higher hard limit';
+    const first =
+      limit > host.descriptors.hard && !host.descriptors.mayRaise
+        ? '; raise the hard limit (ulimit -Hn) first'
+        : '';
     out.push({
       programs: PROGRAMS,
       option: `--rlimit-nofile=${limit}`,
-      reason: `${grouped(needed)} entries hold a descriptor each${asRoot}.`,
+      reason: `${grouped(needed)} entries hold a descriptor each${first}.`,
       hazards: ['H23'],
     });
   }

@@ -21,6 +21,8 @@ const CAPABILITIES: Readonly<Record<string, number>> = {
   CAP_SETFCAP: 31,
 };
 
+const CAP_SYS_RESOURCE = 24;
+
 /** What virtiofsd raises the descriptor limit to. */
 const WANTED_DESCRIPTORS = 1_000_000;
 const NOBODY = 65_534;
@@ -31,22 +33,28 @@ export function hostFacts(native: Addon): HostFacts {
   const { soft, hard } = native.openFilesLimit();
   const most = Number(read('/proc/sys/fs/nr_open'));
   const wanted = Math.min(WANTED_DESCRIPTORS, most);
+  const mayRaise = has(effective, CAP_SYS_RESOURCE);
   return {
     kernel: release(),
     uid,
     // The initial one maps every id onto itself (user_namespaces(7)).
     initialUserNamespace: /^\s*0\s+0\s+4294967295\s*$/.test(read('/proc/self/uid_map')),
     missingCapabilities: Object.entries(CAPABILITIES)
-      .filter(([, bit]) => (effective & (1n << BigInt(bit))) === 0n)
+      .filter(([, bit]) => !has(effective, bit))
       .map(([name]) => name),
     userNamespaces: tryUserNamespaces(uid),
     descriptors: {
       soft,
       hard,
       most,
-      daemonGets: uid === 0 ? Math.max(soft, wanted) : Math.max(soft, Math.min(hard, wanted)),
+      mayRaise,
+      daemonGets: Math.max(soft, mayRaise ? wanted : Math.min(hard, wanted)),
     },
   };
+}
+
+function has(capabilities: bigint, bit: number): boolean {
+  return (capabilities & (1n << BigInt(bit))) !== 0n;
 }
 
 /** Makes the namespaces that virtiofsd makes for an ordinary user, in a process that ends at once. */

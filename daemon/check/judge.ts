@@ -63,7 +63,7 @@ export function holdsHandles(mount: MountFacts, mode: HandleMode): boolean {
  * The mode that a daemon ends up with: it tries the share's own handles once at the start, and turns
  * handles off when they cannot be had (virtiofsd's check_working_file_handles).
  */
-export function effectiveMode(share: MountFacts, mode: HandleMode): HandleMode {
+function effectiveMode(share: MountFacts, mode: HandleMode): HandleMode {
   return mode === 'prefer' && !holdsHandles(share, 'prefer') ? 'never' : mode;
 }
 
@@ -207,7 +207,7 @@ const overlayHardLinks: Rule = ({ overlay, handles, files }) => {
   ];
 };
 
-const volatileHandles: Rule = ({ type, handles }) => {
+const volatileHandles: Rule = ({ type, handles, numbers }) => {
   if (handles.state !== 'volatile') return [];
   return [
     finding('H14', 'VOLATILE HANDLE', {
@@ -216,7 +216,10 @@ const volatileHandles: Rule = ({ type, handles }) => {
       text:
         `It is ${type}: unless its server exports handles, they die when the host's kernel drops ` +
         'the inode, and the guest gets ESTALE for files that nobody touched.',
-      advice: 'Use --inode-file-handles=never.',
+      advice:
+        numbers.state === 'measured' && numbers.reusedWhileHeld
+          ? 'Share what lies behind it instead: descriptors are no way out here.'
+          : 'Use --inode-file-handles=never.',
     }),
   ];
 };
@@ -410,6 +413,8 @@ export function descriptorsNeeded(
   { mounts }: Surroundings,
   mode: HandleMode,
 ): { readonly count: number; readonly complete: boolean } {
+  // Mandatory makes no entry without a handle: it fails instead.
+  if (mode === 'mandatory') return { count: 0, complete: true };
   const held = mounts.filter(
     (mount) =>
       mount.files !== null && !holdsHandles(mount, effectiveMode(mounts[0] ?? mount, mode)),
@@ -439,7 +444,7 @@ function recycledMountIds({ mounts, host }: Surroundings): Finding[] {
 }
 
 function tooFewDescriptors(around: Surroundings): Finding[] {
-  const { daemonGets, most } = around.host.descriptors;
+  const { daemonGets, hard, most, mayRaise } = around.host.descriptors;
   const forGuest = Math.max(0, daemonGets - RESERVED);
   return HANDLE_MODES.flatMap((mode) => {
     const { count, complete } = descriptorsNeeded(around, mode);
@@ -454,9 +459,12 @@ function tooFewDescriptors(around: Surroundings): Finding[] {
           `A guest that remembers everything takes ${atLeast}${grouped(count)} descriptors; the ` +
           `daemon has ${grouped(forGuest)} for it.`,
         advice:
-          room > most
-            ? `Raise fs.nr_open and start it with --rlimit-nofile=${room}, or let entries hold handles.`
-            : `Start it with --rlimit-nofile=${room}, or let entries hold handles.`,
+          `Start it with --rlimit-nofile=${room}` +
+          (room > most ? ', for which fs.nr_open must be raised' : '') +
+          (room > hard && !mayRaise
+            ? ', for which the hard limit (ulimit -Hn) must be raised'
+            : '') +
+          '; or let entries hold handles.',
       }),
     ];
   });

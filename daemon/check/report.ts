@@ -142,7 +142,9 @@ export interface HostFacts {
   readonly descriptors: {
     readonly soft: number;
     readonly hard: number;
-    /** fs.nr_open, the highest limit that root can give. */
+    /** CAP_SYS_RESOURCE: the hard limit is none. */
+    readonly mayRaise: boolean;
+    /** fs.nr_open, the highest limit that there can be. */
     readonly most: number;
     /** What a daemon started by this user with default options ends up with. */
     readonly daemonGets: number;
