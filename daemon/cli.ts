@@ -3,9 +3,11 @@
 
 import path from 'node:path';
 import { Command, CommanderError } from 'commander';
+import { CONFINED } from './confinement/confinedProgram';
 import { VERSION } from './version';
 import { addCheckCommand } from './checkCommand';
 import { addServeCommand } from './serveCommand';
+import { serveConfined } from './start';
 import { addObserverCommands } from './observerCommands';
 
 // Set for Electron as Node (PLATFORM.md 5.3); programs that the daemon starts must not inherit it.
@@ -14,6 +16,7 @@ delete process.env['ELECTRON_RUN_AS_NODE'];
 const WRONG_USAGE = 2;
 
 async function main(): Promise<void> {
+  if (process.argv[2] === CONFINED) return serveConfined();
   const program = new Command('virtiofsd-inspector')
     .description('The inode tables of virtio-fs daemons, live: inodes_by_ids and inodes_by_handle.')
     .version(VERSION)

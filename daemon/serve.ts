@@ -1,42 +1,53 @@
 /**
- * The bundled daemon: opens what it serves, starts the file system's thread, folds its events, serves
- * observers, and takes everything back.
+ * Serving: starts the file system's thread, folds its events, serves observers, and takes everything
+ * back. In which process, and how confined, says start.ts.
  */
 
 import path from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { loadAddon } from '../native/index';
-import { EventHistory } from './inspector/eventHistory';
-import { newToken } from './inspector/access';
-import { startInspectorServer } from './inspector/inspectorServer';
+import type { Addon } from '../native/index';
+import { limitSystemCalls } from './confinement/sandbox';
 import type { InspectAddress } from './inspector/listening';
-import { listenForInspector, removeListener } from './inspector/listening';
-import { LiveModel } from './inspector/liveModel';
 import { readPage } from './inspector/page';
-import { RingFollower } from './inspector/ringFollower';
-import { processStartTime, writeRuntimeFile } from './inspector/runtimeFiles';
-import { unconfinedView } from './passthrough/hostView';
-import type { PassthroughOptions } from './passthrough/options';
-import { Prober } from './prober';
-import type { Target } from './protocol/json';
-import { PROTOCOL_VERSION } from './protocol/json';
+import type { Observation } from './observation';
+import { IMPLEMENTATION } from './observation';
+import type { Observers } from './observers';
+import { startObservers } from './observers';
+import type { Confinement } from './options/confinementOptions';
+import type { HostView } from './passthrough/hostView';
+import type { Log, PassthroughOptions } from './passthrough/options';
 import type { LookupRuleName } from './tables/lookupRule';
-import type { VolumeFacts } from './tables/recorder';
 import { makeRing } from './trace/eventRing';
-import type { Source } from './source';
-import { openSource } from './source';
-import { VERSION } from './version';
+import type { OpenSource, Source } from './source';
 import type { EndedWhy, FromWorker, WorkerStart } from './workerMessages';
 import { CONTROL } from './workerMessages';
 
 export type { Source } from './source';
+export type { Log } from './passthrough/options';
 
 export interface ServeOptions {
   readonly passthrough: Omit<PassthroughOptions, 'lookupRule'>;
   readonly lookupRule: LookupRuleName;
   readonly source: Source;
+  readonly confinement: Confinement;
   /** Null: --no-inspect. */
   readonly inspect: InspectAddress | null;
+}
+
+/** The process that serves, and what it has been given. */
+export interface Place {
+  /** The process id that the host knows the daemon by. */
+  readonly pid: number;
+  readonly source: OpenSource;
+  readonly observation: Observation | null;
+  /** Called once all programs and files are loaded: what is seen of the host from then on. */
+  enter(): HostView;
+  /** Called before the first request is served. */
+  ready(): void;
+  /** Called when serving has ended, before observers are sent away. */
+  over(): void;
+  /** Takes what ends the serving when nobody wants it any more, beside the signals. */
+  onUnwanted(stop: () => void): void;
 }
 
 const ENDED: Readonly<Record<EndedWhy, string>> = {
@@ -45,21 +56,21 @@ const ENDED: Readonly<Record<EndedWhy, string>> = {
   stopped: 'Stopped serving.',
 };
 
-export type Log = (level: 'error' | 'warn' | 'info' | 'debug', text: string) => void;
-
 /**
- * Serves until the mount or the virtual machine is gone, or a signal asks to stop.
+ * Serves until the mount or the virtual machine is gone, or something asks to stop.
  *
  * @throws Error with a sentence and advice when it cannot start
  */
-export async function serveShare(options: ServeOptions, log: Log): Promise<void> {
-  const native = loadAddon();
-  const source = openSource(native, options.source, options.passthrough, (text) =>
-    log('warn', text),
-  );
+export async function serveShare(
+  native: Addon,
+  options: ServeOptions,
+  place: Place,
+  log: Log,
+): Promise<void> {
+  const { source, observation } = place;
   const controlWords = new SharedArrayBuffer(CONTROL.words * 4);
   const control = new Int32Array(controlWords);
-  const ring = options.inspect === null ? null : makeRing();
+  const ring = observation === null ? null : makeRing();
   const start: WorkerStart = {
     options: options.passthrough,
     lookupRule: options.lookupRule,
@@ -69,28 +80,28 @@ export async function serveShare(options: ServeOptions, log: Log): Promise<void>
     control: controlWords,
   };
   const worker = new Worker(path.join(__dirname, 'worker.js'), { workerData: start });
+  const page = readPage(path.join(__dirname, '..', 'webview'));
 
   let observers: Observers | null = null;
-  const ready = new Promise<Extract<FromWorker, { type: 'ready' }>>((resolve, reject) => {
-    worker.on('message', (message: FromWorker) => {
-      switch (message.type) {
-        case 'ready':
-          resolve(message);
-          return;
-        case 'events':
-          observers?.drain();
-          return;
-        case 'tables':
-          observers?.restore(message);
-          return;
-        case 'log':
-          log(message.level, message.text);
-          return;
-        case 'ended':
-          log('info', ENDED[message.why]);
-      }
-    });
-    worker.once('error', reject);
+  const loaded = told(worker, 'loaded');
+  const ready = told(worker, 'ready');
+  worker.on('message', (message: FromWorker) => {
+    switch (message.type) {
+      case 'loaded':
+      case 'ready':
+        return;
+      case 'events':
+        observers?.drain();
+        return;
+      case 'tables':
+        observers?.restore(message);
+        return;
+      case 'log':
+        log(message.level, message.text);
+        return;
+      case 'ended':
+        log('info', ENDED[message.why]);
+    }
   });
   const ended = new Promise<Error | null>((resolve) => {
     worker.once('error', resolve);
@@ -98,12 +109,15 @@ export async function serveShare(options: ServeOptions, log: Log): Promise<void>
   });
 
   try {
+    await loaded;
+    const view = place.enter();
+    worker.postMessage(view);
     const { effectiveHandles, fdLimit } = await ready;
-    if (ring !== null && options.inspect !== null) {
-      const target: Target = {
+    if (ring !== null && observation !== null) {
+      const target = {
         kind: 'serve',
-        pid: process.pid,
-        implementation: `virtiofsd-inspector ${VERSION}`,
+        pid: place.pid,
+        implementation: IMPLEMENTATION,
         sharedDir: options.passthrough.sharedDir,
         lookupRule: options.lookupRule,
         inodeFileHandles: {
@@ -113,12 +127,13 @@ export async function serveShare(options: ServeOptions, log: Log): Promise<void>
         level: 'instrumented',
         complete: true,
         transport: source.transport,
-      };
-      observers = await startObservers(options.inspect, target, ring, control, log, {
-        fdLimit,
-        resync: () => native.signalEvent(source.controlFd),
-      });
+      } as const;
+      const resync = () => void native.signalEvent(source.controlFd);
+      const observed = { target, ring, control, view, fdLimit, resync };
+      observers = await startObservers(native, observation, page, observed, log);
     }
+    place.ready();
+    limitSystemCalls(native, options.confinement.seccomp);
     log(
       'info',
       `Serving ${options.passthrough.sharedDir} on ${source.where}, file handles ${effectiveHandles}.`,
@@ -133,6 +148,7 @@ export async function serveShare(options: ServeOptions, log: Log): Promise<void>
     process.once('SIGTERM', stop);
     process.once('SIGINT', stop);
     process.once('SIGHUP', stop);
+    place.onUnwanted(stop);
     // Node's own way out of a mistake of ours would wait for the worker for ever, which waits for
     // requests: stop it, and both come to an end.
     process.once('uncaughtException', (error) => {
@@ -150,110 +166,24 @@ export async function serveShare(options: ServeOptions, log: Log): Promise<void>
   } finally {
     await source.stop();
     source.close();
+    place.over();
     await observers?.close();
   }
 }
 
-interface Observers {
-  readonly page: string | null;
-  /** Folds what the ring holds. */
-  drain(): void;
-  restore(message: Extract<FromWorker, { type: 'tables' }>): void;
-  close(): Promise<void>;
-}
-
-interface Serving {
-  readonly fdLimit: number;
-  /** Makes the worker look at the control words. */
-  resync(): void;
-}
-
-async function startObservers(
-  address: InspectAddress,
-  target: Target,
-  ring: SharedArrayBuffer,
-  control: Int32Array,
-  log: Log,
-  serving: Serving,
-): Promise<Observers> {
-  const volumes = new Map<number, VolumeFacts>();
-  const history = new EventHistory(volumes);
-  const model = new LiveModel(target, {
-    event: (event) => history.push(event),
-    probe: (nodeid, because) => {
-      const handle = model.tables.entry(nodeid)?.handle ?? null;
-      if (handle !== null) prober.ask(nodeid, handle, because);
-    },
+/** The first message of a kind. */
+function told<Type extends FromWorker['type']>(
+  worker: Worker,
+  type: Type,
+): Promise<Extract<FromWorker, { type: Type }>> {
+  type Wanted = Extract<FromWorker, { type: Type }>;
+  return new Promise((resolve, reject) => {
+    const listen = (message: FromWorker) => {
+      if (message.type !== type) return;
+      worker.off('message', listen);
+      resolve(message as Wanted);
+    };
+    worker.on('message', listen);
+    worker.once('error', reject);
   });
-  const prober = new Prober(loadAddon(), log, unconfinedView(target.sharedDir), (probe) => {
-    model.probed(probe);
-    server.changed();
-  });
-  model.descriptors.limit = serving.fdLimit;
-  const inspectorLog = {
-    info: (text: string) => log('info', text),
-    warn: (text: string) => log('warn', text),
-  };
-
-  const follower = new RingFollower(
-    ring,
-    model,
-    history,
-    volumes,
-    {
-      changed: () => {
-        model.descriptors.used = control[CONTROL.fdsUsed] ?? 0;
-        server.changed();
-      },
-      askForTables: () => {
-        Atomics.store(control, CONTROL.resync, 1);
-        serving.resync();
-      },
-    },
-    inspectorLog,
-  );
-
-  const token = newToken();
-  const server = await startInspectorServer(
-    listenForInspector(loadAddon(), address),
-    token,
-    model,
-    history,
-    readPage(path.join(__dirname, '..', 'webview')),
-    inspectorLog,
-  );
-  let removeRuntimeFile: () => void;
-  try {
-    removeRuntimeFile = writeRuntimeFile({
-      protocol: PROTOCOL_VERSION,
-      pid: process.pid,
-      startTime: processStartTime(process.pid) ?? '0',
-      url: server.url,
-      token,
-      kind: target.kind,
-      implementation: target.implementation,
-      sharedDir: target.sharedDir,
-      transport: target.transport,
-    });
-  } catch (error) {
-    // A server that nobody can find would keep the daemon from ending.
-    await server.close('The daemon did not start.');
-    removeListener(address);
-    throw error;
-  }
-  process.once('exit', removeRuntimeFile);
-  follower.woken();
-  const { page } = server;
-  return {
-    page,
-    drain: () => follower.woken(),
-    restore: ({ image, head }) => follower.restore(image, head),
-    close: async () => {
-      follower.stop();
-      prober.stop();
-      removeRuntimeFile();
-      await server.close('The daemon ended.');
-      removeListener(address);
-    },
-  };
 }

@@ -11,8 +11,8 @@ import { CAPABILITIES, addVirtiofsdOptions, readVirtiofsdOptions } from './optio
 import type { Confinement } from './options/confinementOptions';
 import { refusedConfinement } from './options/confinementOptions';
 import type { ServeOptions, Source } from './serve';
-import { serveShare } from './serve';
-import { stderrLog, systemLog } from './serveLog';
+import { openLog } from './serveLog';
+import { startDaemon } from './start';
 import type { LookupRuleName } from './tables/lookupRule';
 import { LOOKUP_RULE_NAMES } from './tables/lookupRule';
 import { VERSION } from './version';
@@ -76,11 +76,10 @@ async function run(command: Command): Promise<void> {
   } catch (error) {
     command.error(`error: ${error instanceof Error ? error.message : String(error)}`);
   }
-  const log = options.syslog
-    ? systemLog(options.logLevel, loadAddon())
-    : stderrLog(options.logLevel);
+  const logging = { level: options.logLevel, syslog: options.syslog };
+  const log = openLog(logging, loadAddon());
   for (const warning of options.warnings) log('warn', warning);
-  await serveShare(serveOptions(given, options, realDirectory(sharedDir), source), log);
+  await startDaemon(serveOptions(given, options, realDirectory(sharedDir), source), logging, log);
 }
 
 function inspectAddress(text: string): InspectAddress {
@@ -96,7 +95,7 @@ function serveOptions(
   options: VirtiofsdOptions,
   sharedDir: string,
   source: Source,
-): ServeOptions & { readonly confinement: Confinement } {
+): ServeOptions {
   return {
     passthrough: { ...options.passthrough, sharedDir },
     lookupRule: given.lookupRule,

@@ -18,6 +18,15 @@ const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun'].concat([
   'Dec',
 ]);
 
+export interface Logging {
+  readonly level: LogLevel;
+  readonly syslog: boolean;
+}
+
+export function openLog({ level, syslog }: Logging, native: Addon): Log {
+  return syslog ? systemLog(level, native) : stderrLog(level);
+}
+
 /** One line an event on stderr, as daemons do; the extension reads the levels. */
 export function stderrLog(most: LogLevel): Log {
   // Whoever read the log is gone (EPIPE). The guest's files do not depend on it.

@@ -3,7 +3,7 @@
 import type { Addon } from '../native/index';
 import type { Target } from './protocol/json';
 import { mountFuse } from './transport/fuseSession';
-import type { VhostUserListen } from './transport/vhostListener';
+import type { VhostListener, VhostUserListen } from './transport/vhostListener';
 import { listenForVhostUser } from './transport/vhostListener';
 import type { WorkerSource } from './workerMessages';
 
@@ -39,7 +39,7 @@ export function openSource(
 ): OpenSource {
   return source.kind === 'mount'
     ? openMount(native, source, share, log)
-    : openVhostUser(native, source);
+    : openVhostSource(native, listenForVhostUser(native, source.listen), source.tag);
 }
 
 function openMount(
@@ -64,17 +64,22 @@ function openMount(
   };
 }
 
-function openVhostUser(
+export function transportAt(where: string): Target['transport'] {
+  return `vhost-user-fs on ${where}`;
+}
+
+/** Serves the virtual machine that comes to a socket. */
+export function openVhostSource(
   native: Addon,
-  { listen, tag }: Extract<Source, { kind: 'vhost-user' }>,
+  listener: VhostListener,
+  tag: string | undefined,
 ): OpenSource {
   const controlFd = native.createEvent();
   if (controlFd < 0) throw new Error(`The daemon cannot be set up (errno ${-controlFd}).`);
-  const listener = listenForVhostUser(native, listen);
   const { where } = listener;
   return {
     where,
-    transport: `vhost-user-fs on ${where}`,
+    transport: transportAt(where),
     forWorker: {
       kind: 'vhost-user',
       listenFd: listener.fd,

@@ -10,6 +10,7 @@ import { loadAddon } from '../native/index';
 import type { Addon } from '../native/index';
 import type { RequestHandler } from './fuse/dataChannel';
 import { createFileSystem } from './passthrough/fileSystem';
+import type { HostView } from './passthrough/hostView';
 import { InodeTables } from './tables/inodeTables';
 import { LOOKUP_RULES } from './tables/lookupRule';
 import type { Recorder } from './tables/recorder';
@@ -30,9 +31,13 @@ const NOBODY_LISTENS: Recorder = {
   volume: () => undefined,
 };
 
-function run(start: WorkerStart, say: (message: FromWorker) => void): void {
+function run(
+  native: Addon,
+  start: WorkerStart,
+  view: HostView,
+  say: (message: FromWorker) => void,
+): void {
   const control = new Int32Array(start.control);
-  const native = loadAddon();
   const tables = new InodeTables(LOOKUP_RULES[start.lookupRule]);
   const ring =
     start.ring === null ? null : new RingWriter(start.ring, () => say({ type: 'events' }));
@@ -43,6 +48,7 @@ function run(start: WorkerStart, say: (message: FromWorker) => void): void {
     tables,
     recorder,
     (level, text) => say({ type: 'log', level, text }),
+    view,
   );
   say({
     type: 'ready',
@@ -96,4 +102,8 @@ function serveSource(
 
 const port = parentPort;
 if (port === null) throw new Error('worker.js is started by the daemon, not by itself.');
-run(workerData as WorkerStart, (message) => port.postMessage(message));
+const native = loadAddon();
+const say = (message: FromWorker) => port.postMessage(message);
+// The one message that comes this way. Nobody listens while requests are served.
+port.once('message', (view: HostView) => run(native, workerData as WorkerStart, view, say));
+say({ type: 'loaded' });

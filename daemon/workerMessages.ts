@@ -38,6 +38,8 @@ export const CONTROL = {
 } as const;
 
 export type FromWorker =
+  /** All of its program is loaded: it waits for a HostView. */
+  | { readonly type: 'loaded' }
   | { readonly type: 'ready'; readonly effectiveHandles: HandleMode; readonly fdLimit: number }
   /** Events were published while the main thread slept. */
   | { readonly type: 'events' }

@@ -15,20 +15,26 @@ const KEPT: readonly Capability[] = [
   'SETUID',
 ];
 
+/** More than any kernel has. */
+export const ALL_CAPABILITIES = (1n << 64n) - 1n;
+
 /**
  * The mask of what is kept.
  *
- * @param modcaps the last change of a capability counts
+ * @param modcaps the last change of a capability counts; what is added has to be available
  * @param handles whether file handles are used, which CAP_DAC_READ_SEARCH opens
+ * @param available containers leave some of the usual ones out, and most guests do not miss them
  */
-export function keptCapabilities(modcaps: readonly CapabilityChange[], handles: boolean): bigint {
-  const kept = new Set(KEPT);
-  if (handles) kept.add('DAC_READ_SEARCH');
-  for (const { capability, keep } of modcaps) {
-    if (keep) kept.add(capability);
-    else kept.delete(capability);
-  }
-  return mask([...kept]);
+export function keptCapabilities(
+  modcaps: readonly CapabilityChange[],
+  handles: boolean,
+  available: bigint,
+): bigint {
+  const usual = mask(handles ? [...KEPT, 'DAC_READ_SEARCH'] : KEPT) & available;
+  return modcaps.reduce(
+    (kept, { capability, keep }) => (keep ? kept | mask([capability]) : kept & ~mask([capability])),
+    usual,
+  );
 }
 
 export function mask(capabilities: readonly Capability[]): bigint {

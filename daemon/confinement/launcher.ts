@@ -25,7 +25,7 @@ export interface Child {
   /** Its exit status, or a sentence about how it came to another end. */
   readonly ended: Promise<{ readonly status: number } | { readonly failure: string }>;
   /** Asks it to stop serving; asked again, ends it. */
-  stop(): void;
+  readonly stop: () => void;
 }
 
 /**

@@ -158,6 +158,7 @@ const ALLOWED: Readonly<Record<string, Numbers>> = {
   symlinkat: [266, 36],
   syncfs: [306, 267],
   umask: [95, 166],
+  unlink: [87, null],
   unlinkat: [263, 35],
   utimensat: [280, 88],
 

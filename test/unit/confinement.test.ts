@@ -4,7 +4,12 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { keptCapabilities, mask, ownCapabilities } from '../../daemon/confinement/capabilities';
+import {
+  ALL_CAPABILITIES,
+  keptCapabilities,
+  mask,
+  ownCapabilities,
+} from '../../daemon/confinement/capabilities';
 import { confinementError } from '../../daemon/confinement/failure';
 import type { Architecture, Instruction } from '../../daemon/confinement/systemCallFilter';
 import { filterProgram, systemCallFilter } from '../../daemon/confinement/systemCallFilter';
@@ -180,14 +185,21 @@ describe('the capabilities', () => {
       ...(['CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'FSETID'] as const),
       ...(['SETGID', 'SETUID', 'MKNOD', 'SETFCAP'] as const),
     ]);
-    expect(keptCapabilities([], false)).toBe(plain);
-    expect(keptCapabilities([], true)).toBe(plain | mask(['DAC_READ_SEARCH']));
+    expect(keptCapabilities([], false, ALL_CAPABILITIES)).toBe(plain);
+    const more = keptCapabilities([], true, ALL_CAPABILITIES);
+    expect(more).toBe(plain | mask(['DAC_READ_SEARCH']));
   });
 
   it('are changed by --modcaps, whose last word counts', () => {
-    const kept = keptCapabilities(parseModcaps('+sys_admin:-chown:+kill:-kill'), false);
+    const changes = parseModcaps('+sys_admin:-chown:+kill:-kill');
+    const kept = keptCapabilities(changes, false, ALL_CAPABILITIES);
     expect(kept & mask(['SYS_ADMIN'])).not.toBe(0n);
     expect(kept & mask(['CHOWN', 'KILL'])).toBe(0n);
+  });
+
+  it('are only the usual ones that there are, but all that were asked for', () => {
+    const kept = keptCapabilities(parseModcaps('+sys_admin'), true, mask(['CHOWN', 'KILL']));
+    expect(kept).toBe(mask(['CHOWN', 'SYS_ADMIN']));
   });
 
   it('are read from the kernel', () => {
