@@ -70,13 +70,18 @@ class VhostDevice {
     int call = -1;
     int error = -1;
     bool active = false;
+    bool unsignalled = false;  // the driver was not asked yet whether it wants a signal
   };
 
   int32_t wait(bool block);
+  bool requestWaits() const;
+  bool awaitShortly();
+  void learnPause(int64_t ns);
   int32_t takeRequest(State& state);
   int32_t takeFrom(State& state, int index);
   void finish(State& state, uint32_t replyLength);
   void giveBack(int index, uint16_t head, uint32_t written);
+  void signalDrivers();
   int32_t drainControl();
   int32_t awaitPeer(short events);
   void deactivate(int index);
@@ -91,7 +96,10 @@ class VhostDevice {
   int control_;         // not ours
   int peer_ = -1;
   int epoll_ = -1;
+  uint32_t unsignalled_ = 0;     // requests that were given back since drivers were last signalled
+  int64_t unsignalledSince_ = 0;
   bool controlled_ = false;  // the control descriptor was signalled while something else was awaited
   uint32_t turns_ = 0;
+  uint32_t shortPauses_ = 0;  // how sure it is that the next request comes soon
   int64_t lookedAt_ = 0;  // when the front-end was last looked at, monotonic ns
 };

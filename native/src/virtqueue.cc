@@ -129,12 +129,15 @@ bool Virtqueue::gather(const GuestMemory& memory, Chain& chain) const {
   }
 }
 
-bool Virtqueue::giveBack(uint16_t head, uint32_t written) {
+void Virtqueue::giveBack(uint16_t head, uint32_t written) {
   const uint32_t slot = nextUsed_ & (size_ - 1);
   const uint32_t element[2] = {head, written};
   memcpy(used_ + kRing + 8ull * slot, element, sizeof element);
   nextUsed_++;
   store(used_, kIndex, nextUsed_, __ATOMIC_RELEASE);
+}
+
+bool Virtqueue::wantsSignal() {
   // The driver writes its wish and then looks at the index; here it is the other way round, and one
   // of the two must see what the other wrote (VIRTIO 1.2, 2.7.7.2 and 2.7.10).
   __atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -144,7 +147,8 @@ bool Virtqueue::giveBack(uint16_t head, uint32_t written) {
   const bool first = !decided_;
   decided_ = true;
   signalled_ = nextUsed_;
-  // Whether the index passed the wish since the last decision: vring_need_event of linux/virtio_ring.h.
+  // Whether the index passed the wish since the last decision: vring_need_event() of
+  // linux/virtio_ring.h.
   return first ||
          static_cast<uint16_t>(nextUsed_ - wished - 1) < static_cast<uint16_t>(nextUsed_ - since);
 }

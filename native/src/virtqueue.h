@@ -51,8 +51,13 @@ class Virtqueue {
   // Takes the next chain.
   Taken take(const GuestMemory& memory, Chain& chain);
 
-  // Gives a chain back, with `written` bytes in it. Returns whether the driver wants a signal.
-  bool giveBack(uint16_t head, uint32_t written);
+  // Whether a request waits.
+  bool waits() const { return availableIndex() != nextAvailable_; }
+
+  // Gives a chain back, with `written` bytes in it.
+  void giveBack(uint16_t head, uint32_t written);
+  // Whether the driver wants a signal for what was given back since this was last asked.
+  bool wantsSignal();
 
   // Asks for kicks. False when requests arrived before the wish: take them first.
   bool wantKicks();
