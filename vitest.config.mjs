@@ -33,6 +33,8 @@ export default defineConfig({
       },
       realSuite('filesystem', 120),
       realSuite('scenarios', 120),
+      realSuite('frontend', 120),
+      realSuite('guest', 180),
       realSuite('webview', 60),
       realSuite('package', 120),
       realSuite('workbench', 180),

@@ -1,9 +1,13 @@
 #!/usr/bin/env node
 /** The command line. Exit status: 0 done, 1 it failed, 2 wrong usage (INTERFACES.md). */
 
+import path from 'node:path';
 import { Command, CommanderError } from 'commander';
+import { CONFINED } from './confinement/confinedProgram';
 import { VERSION } from './version';
+import { addCheckCommand } from './checkCommand';
 import { addServeCommand } from './serveCommand';
+import { serveConfined } from './start';
 import { addObserverCommands } from './observerCommands';
 
 // Set for Electron as Node (PLATFORM.md 5.3); programs that the daemon starts must not inherit it.
@@ -12,6 +16,7 @@ delete process.env['ELECTRON_RUN_AS_NODE'];
 const WRONG_USAGE = 2;
 
 async function main(): Promise<void> {
+  if (process.argv[2] === CONFINED) return serveConfined();
   const program = new Command('virtiofsd-inspector')
     .description('The inode tables of virtio-fs daemons, live: inodes_by_ids and inodes_by_handle.')
     .version(VERSION)
@@ -19,8 +24,22 @@ async function main(): Promise<void> {
     .exitOverride();
   addServeCommand(program);
   addObserverCommands(program);
+  addCheckCommand(program);
   for (const command of program.commands) command.exitOverride();
-  await program.parseAsync();
+  await program.parseAsync(words(process.argv), { from: 'user' });
+}
+
+/** What is asked of the program itself, not of `serve`. */
+const OWN = new Set(['-h', '--help', '-V', '--version']);
+
+/**
+ * The command and its arguments. What starts virtiofsd (libvirt, scripts) names no command: options
+ * without one, or a program that is called virtiofsd, mean `serve`.
+ */
+function words([, program = '', ...given]: readonly string[]): string[] {
+  const [first] = given;
+  const bare = first !== undefined && first.startsWith('-') && !OWN.has(first);
+  return bare || path.basename(program) === 'virtiofsd' ? ['serve', ...given] : given;
 }
 
 main().catch((error: unknown) => {

@@ -4,6 +4,7 @@
  */
 
 import type { Addon } from '../native/index';
+import type { HostView } from './passthrough/hostView';
 import { MountFds } from './passthrough/mountFds';
 import type { Log } from './passthrough/options';
 import type { Probe } from './hazards/hazard';
@@ -32,6 +33,7 @@ export class Prober {
   constructor(
     private readonly native: Addon,
     private readonly log: Log,
+    private readonly view: HostView,
     private readonly answer: (probe: Probe) => void,
   ) {}
 
@@ -49,7 +51,7 @@ export class Prober {
   #run(): void {
     const batch = this.#waiting.splice(0, BATCH);
     // A mount's descriptor is held only while its handles are tried, so as not to pin the mount.
-    const mounts = new MountFds(this.native, this.log);
+    const mounts = new MountFds(this.native, this.log, this.view);
     for (const { nodeid, handle, because } of batch) {
       const mountFd = mounts.acquire(handle.mntId);
       if (mountFd < 0) continue;

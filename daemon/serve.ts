@@ -1,128 +1,123 @@
 /**
- * The bundled daemon: mounts, starts the file system's thread, folds its events, serves observers,
- * unmounts.
+ * Serving: starts the file system's thread, folds its events, serves observers, and takes everything
+ * back. In which process, and how confined, says start.ts.
  */
 
 import path from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { loadAddon } from '../native/index';
-import { EventHistory } from './inspector/eventHistory';
-import { newToken } from './inspector/access';
-import type { InspectAddress } from './inspector/inspectorServer';
-import { startInspectorServer } from './inspector/inspectorServer';
-import { LiveModel } from './inspector/liveModel';
-import { RingFollower } from './inspector/ringFollower';
-import { processStartTime, writeRuntimeFile } from './inspector/runtimeFiles';
-import type { PassthroughOptions } from './passthrough/options';
-import { Prober } from './prober';
-import type { Target } from './protocol/json';
-import { PROTOCOL_VERSION } from './protocol/json';
+import type { Addon } from '../native/index';
+import { limitSystemCalls } from './confinement/sandbox';
+import type { InspectAddress } from './inspector/listening';
+import { readPage } from './inspector/page';
+import type { Observation } from './observation';
+import { IMPLEMENTATION } from './observation';
+import type { Observers } from './observers';
+import { startObservers } from './observers';
+import type { Confinement } from './options/confinementOptions';
+import type { HostView } from './passthrough/hostView';
+import type { Log, PassthroughOptions } from './passthrough/options';
 import type { LookupRuleName } from './tables/lookupRule';
-import type { VolumeFacts } from './tables/recorder';
 import { makeRing } from './trace/eventRing';
-import { mountFuse } from './transport/fuseSession';
-import { VERSION } from './version';
-import type { FromWorker, WorkerStart } from './workerMessages';
+import type { OpenSource, Source } from './source';
+import type { EndedWhy, FromWorker, WorkerStart } from './workerMessages';
 import { CONTROL } from './workerMessages';
 
-/** Where requests come from. */
-export type Source =
-  | { readonly kind: 'mount'; readonly mountpoint: string; readonly allowOther: boolean }
-  | {
-      readonly kind: 'vhost-user';
-      readonly listen: VhostUserListen;
-      /** Offers the device's configuration space, with this tag in it. */
-      readonly tag?: string;
-    };
-
-export type VhostUserListen =
-  | { readonly kind: 'path'; readonly path: string; readonly group?: string }
-  /** A listening socket that the daemon inherited. */
-  | { readonly kind: 'fd'; readonly fd: number };
+export type { Source } from './source';
+export type { Log } from './passthrough/options';
 
 export interface ServeOptions {
   readonly passthrough: Omit<PassthroughOptions, 'lookupRule'>;
   readonly lookupRule: LookupRuleName;
   readonly source: Source;
+  readonly confinement: Confinement;
   /** Null: --no-inspect. */
   readonly inspect: InspectAddress | null;
 }
 
-export type Log = (level: 'error' | 'warn' | 'info' | 'debug', text: string) => void;
+/** The process that serves, and what it has been given. */
+export interface Place {
+  /** The process id that the host knows the daemon by. */
+  readonly pid: number;
+  readonly source: OpenSource;
+  readonly observation: Observation | null;
+  /** Called once all programs and files are loaded: what is seen of the host from then on. */
+  enter(): HostView;
+  /** Called before the first request is served. */
+  ready(): void;
+  /** Called when serving has ended, before observers are sent away. */
+  over(): void;
+  /** Takes what ends the serving when nobody wants it any more, beside the signals. */
+  onUnwanted(stop: () => void): void;
+}
+
+const ENDED: Readonly<Record<EndedWhy, string>> = {
+  unmounted: 'The mount is gone.',
+  disconnected: 'The virtual machine is gone.',
+  stopped: 'Stopped serving.',
+};
 
 /**
- * Serves until the mount is gone or a signal asks to stop.
+ * Serves until the mount or the virtual machine is gone, or something asks to stop.
  *
  * @throws Error with a sentence and advice when it cannot start
  */
-export async function serveShare(options: ServeOptions, log: Log): Promise<void> {
-  const native = loadAddon();
-  const { source } = options;
-  if (source.kind === 'vhost-user') {
-    throw new Error('Virtual machines are not served yet: use --mount.');
-  }
-  const mount = mountFuse(
-    native,
-    {
-      sharedDir: options.passthrough.sharedDir,
-      mountpoint: source.mountpoint,
-      allowOther: source.allowOther,
-      readonly: options.passthrough.readonly,
-    },
-    (text) => log('warn', text),
-  );
+export async function serveShare(
+  native: Addon,
+  options: ServeOptions,
+  place: Place,
+  log: Log,
+): Promise<void> {
+  const { source, observation } = place;
   const controlWords = new SharedArrayBuffer(CONTROL.words * 4);
   const control = new Int32Array(controlWords);
-  const ring = options.inspect === null ? null : makeRing();
+  const ring = observation === null ? null : makeRing();
   const start: WorkerStart = {
     options: options.passthrough,
     lookupRule: options.lookupRule,
-    fuseFd: mount.fuseFd,
-    controlFd: mount.controlFd,
+    source: source.forWorker,
+    controlFd: source.controlFd,
     ring,
     control: controlWords,
   };
   const worker = new Worker(path.join(__dirname, 'worker.js'), { workerData: start });
+  const page = readPage(path.join(__dirname, '..', 'webview'));
 
   let observers: Observers | null = null;
-  const ready = new Promise<Extract<FromWorker, { type: 'ready' }>>((resolve, reject) => {
-    worker.on('message', (message: FromWorker) => {
-      switch (message.type) {
-        case 'ready':
-          resolve(message);
-          return;
-        case 'events':
-          observers?.drain();
-          return;
-        case 'tables':
-          observers?.restore(message);
-          return;
-        case 'log':
-          log(message.level, message.text);
-          return;
-        case 'ended':
-          log('info', message.why === 'unmounted' ? 'The mount is gone.' : 'Stopped serving.');
-      }
-    });
-    worker.once('error', reject);
+  const loaded = told(worker, 'loaded');
+  const ready = told(worker, 'ready');
+  worker.on('message', (message: FromWorker) => {
+    switch (message.type) {
+      case 'loaded':
+      case 'ready':
+        return;
+      case 'events':
+        observers?.drain();
+        return;
+      case 'tables':
+        observers?.restore(message);
+        return;
+      case 'log':
+        log(message.level, message.text);
+        return;
+      case 'ended':
+        log('info', ENDED[message.why]);
+    }
   });
   const ended = new Promise<Error | null>((resolve) => {
     worker.once('error', resolve);
     worker.once('exit', () => resolve(null));
   });
 
-  let unmounting: Promise<void> | undefined;
-  const unmount = () =>
-    (unmounting ??= mount.unmount().then((said) => {
-      if (said !== undefined) log('warn', said);
-    }));
   try {
+    await loaded;
+    const view = place.enter();
+    worker.postMessage(view);
     const { effectiveHandles, fdLimit } = await ready;
-    if (ring !== null && options.inspect !== null) {
-      const target: Target = {
+    if (ring !== null && observation !== null) {
+      const target = {
         kind: 'serve',
-        pid: process.pid,
-        implementation: `virtiofsd-inspector ${VERSION}`,
+        pid: place.pid,
+        implementation: IMPLEMENTATION,
         sharedDir: options.passthrough.sharedDir,
         lookupRule: options.lookupRule,
         inodeFileHandles: {
@@ -131,30 +126,31 @@ export async function serveShare(options: ServeOptions, log: Log): Promise<void>
         },
         level: 'instrumented',
         complete: true,
-        transport: `/dev/fuse on ${mount.point}`,
-      };
-      observers = await startObservers(options.inspect, target, ring, control, log, {
-        fdLimit,
-        resync: () => native.signalEvent(mount.controlFd),
-      });
+        transport: source.transport,
+      } as const;
+      const resync = () => void native.signalEvent(source.controlFd);
+      const observed = { target, ring, control, view, fdLimit, resync };
+      observers = await startObservers(native, observation, page, observed, log);
     }
+    place.ready();
+    limitSystemCalls(native, options.confinement.seccomp);
     log(
       'info',
-      `Serving ${options.passthrough.sharedDir} on ${mount.point}, file handles ${effectiveHandles}.`,
+      `Serving ${options.passthrough.sharedDir} on ${source.where}, file handles ${effectiveHandles}.`,
     );
     if (observers?.page != null) log('info', `The Key Map is at ${observers.page}`);
 
     const stop = () => {
-      // Unmounting makes the worker's read fail with ENODEV, so that it ends by itself.
-      log('info', 'Unmounting.');
+      log('info', 'Stopping.');
       // What goes wrong is reported at the end, where it is awaited.
-      unmount().catch(() => undefined);
+      source.stop().catch(() => undefined);
     };
     process.once('SIGTERM', stop);
     process.once('SIGINT', stop);
     process.once('SIGHUP', stop);
+    place.onUnwanted(stop);
     // Node's own way out of a mistake of ours would wait for the worker for ever, which waits for
-    // the kernel: unmount, and both come to an end.
+    // requests: stop it, and both come to an end.
     process.once('uncaughtException', (error) => {
       log('error', `The daemon failed inside and ends: ${error.stack ?? error.message}`);
       process.exitCode = 1;
@@ -168,110 +164,26 @@ export async function serveShare(options: ServeOptions, log: Log): Promise<void>
     await worker.terminate();
     throw error;
   } finally {
-    await unmount();
-    mount.close();
+    await source.stop();
+    source.close();
+    place.over();
     await observers?.close();
   }
 }
 
-interface Observers {
-  readonly page: string | null;
-  /** Folds what the ring holds. */
-  drain(): void;
-  restore(message: Extract<FromWorker, { type: 'tables' }>): void;
-  close(): Promise<void>;
-}
-
-interface Serving {
-  readonly fdLimit: number;
-  /** Makes the worker look at the control words. */
-  resync(): void;
-}
-
-async function startObservers(
-  address: InspectAddress,
-  target: Target,
-  ring: SharedArrayBuffer,
-  control: Int32Array,
-  log: Log,
-  serving: Serving,
-): Promise<Observers> {
-  const volumes = new Map<number, VolumeFacts>();
-  const history = new EventHistory(volumes);
-  const model = new LiveModel(target, {
-    event: (event) => history.push(event),
-    probe: (nodeid, because) => {
-      const handle = model.tables.entry(nodeid)?.handle ?? null;
-      if (handle !== null) prober.ask(nodeid, handle, because);
-    },
+/** The first message of a kind. */
+function told<Type extends FromWorker['type']>(
+  worker: Worker,
+  type: Type,
+): Promise<Extract<FromWorker, { type: Type }>> {
+  type Wanted = Extract<FromWorker, { type: Type }>;
+  return new Promise((resolve, reject) => {
+    const listen = (message: FromWorker) => {
+      if (message.type !== type) return;
+      worker.off('message', listen);
+      resolve(message as Wanted);
+    };
+    worker.on('message', listen);
+    worker.once('error', reject);
   });
-  const prober = new Prober(loadAddon(), log, (probe) => {
-    model.probed(probe);
-    server.changed();
-  });
-  model.descriptors.limit = serving.fdLimit;
-  const inspectorLog = {
-    info: (text: string) => log('info', text),
-    warn: (text: string) => log('warn', text),
-  };
-
-  const follower = new RingFollower(
-    ring,
-    model,
-    history,
-    volumes,
-    {
-      changed: () => {
-        model.descriptors.used = control[CONTROL.fdsUsed] ?? 0;
-        server.changed();
-      },
-      askForTables: () => {
-        Atomics.store(control, CONTROL.resync, 1);
-        serving.resync();
-      },
-    },
-    inspectorLog,
-  );
-
-  const token = newToken();
-  const server = await startInspectorServer(
-    address,
-    token,
-    model,
-    history,
-    path.join(__dirname, '..', 'webview'),
-    inspectorLog,
-  );
-  let removeRuntimeFile: () => void;
-  try {
-    removeRuntimeFile = writeRuntimeFile({
-      protocol: PROTOCOL_VERSION,
-      pid: process.pid,
-      startTime: processStartTime(process.pid) ?? '0',
-      url: server.url,
-      token,
-      kind: target.kind,
-      implementation: target.implementation,
-      sharedDir: target.sharedDir,
-      transport: target.transport,
-    });
-  } catch (error) {
-    // A server that nobody can find would keep the daemon from ending.
-    await server.close('The daemon did not start.');
-    throw error;
-  }
-  process.once('exit', removeRuntimeFile);
-  follower.woken();
-  const { page } = server;
-  return {
-    page,
-    drain: () => follower.woken(),
-    restore: ({ image, head }) => follower.restore(image, head),
-    close: async () => {
-      follower.stop();
-      prober.stop();
-      removeRuntimeFile();
-      await server.close('The daemon ended.');
-    },
-  };
 }

@@ -1,87 +1,85 @@
-/** `serve`: the options, named and meant as virtiofsd's own (virtio-fs.md 5). */
+/** `serve`: virtiofsd's command line (daemon/options), and what only this daemon has. */
 
 import * as fs from 'node:fs';
 import type { Command } from 'commander';
 import { InvalidArgumentError, Option } from 'commander';
-import type { InspectAddress } from './inspector/inspectorServer';
-import { parseInspectAddress } from './inspector/inspectorServer';
-import type { CacheMode, HandleMode } from './passthrough/options';
-import type { Log, ServeOptions } from './serve';
-import { serveShare } from './serve';
+import { loadAddon } from '../native/index';
+import type { InspectAddress } from './inspector/listening';
+import { parseInspectAddress } from './inspector/listening';
+import type { VirtiofsdOptions } from './options/commandLine';
+import { CAPABILITIES, addVirtiofsdOptions, readVirtiofsdOptions } from './options/commandLine';
+import type { Confinement } from './options/confinementOptions';
+import { refusedConfinement } from './options/confinementOptions';
+import type { ServeOptions, Source } from './serve';
+import { openLog } from './serveLog';
+import { startDaemon } from './start';
 import type { LookupRuleName } from './tables/lookupRule';
 import { LOOKUP_RULE_NAMES } from './tables/lookupRule';
+import { VERSION } from './version';
 
-const LEVELS = ['error', 'warn', 'info', 'debug', 'off'] as const;
-type Level = (typeof LEVELS)[number];
-
+/** The options that virtiofsd does not have. */
 interface Given {
-  readonly sharedDir: string;
   readonly mount?: string;
-  readonly socketPath?: string;
-  readonly fd?: number;
-  readonly inodeFileHandles: HandleMode | 'fallback';
-  readonly lookupRule: LookupRuleName;
-  readonly cache: CacheMode;
-  readonly xattr?: true;
-  readonly readonly?: true;
-  readonly writeback?: true;
-  readonly readdirplus: boolean;
-  readonly allowDirectIo?: true;
-  readonly preserveNoatime?: true;
-  readonly announceSubmounts: boolean;
   readonly allowOther?: true;
-  readonly rlimitNofile?: number;
+  readonly lookupRule: LookupRuleName;
   /** Left out: undefined; `--inspect` alone: true; `--no-inspect`: false. */
   readonly inspect: boolean | undefined | InspectAddress;
-  readonly logLevel: Level;
+  readonly printCapabilities?: true;
 }
 
+/** A mount is served as the user who asked for it, unconfined. */
+const UNCONFINED: Confinement = {
+  sandbox: 'none',
+  seccomp: 'none',
+  modcaps: [],
+  uidMap: [],
+  gidMap: [],
+};
+
 export function addServeCommand(program: Command): void {
-  program
-    .command('serve')
-    .description('share a directory through the bundled daemon')
-    .requiredOption('--shared-dir <dir>', 'the directory to share')
-    .option('--mount <dir>', 'mount it here, through /dev/fuse')
-    .option('--socket-path <path>', 'serve a virtual machine, over this vhost-user socket')
-    .option('--fd <n>', 'serve a virtual machine, over this listening vhost-user socket', count)
-    .addOption(
-      new Option('--inode-file-handles <mode>', 'hold file handles instead of open descriptors')
-        .choices(['never', 'prefer', 'fallback', 'mandatory'])
-        .default('prefer'),
-    )
+  const command = program.command('serve').description('share a directory, as virtiofsd does');
+  command.option('--mount <dir>', 'mount it here, through /dev/fuse');
+  addVirtiofsdOptions(command)
+    .option('--allow-other', 'with --mount: let other users in (as root always)')
     .addOption(
       new Option('--lookup-rule <rule>', 'how a lookup uses the two tables')
         .choices(LOOKUP_RULE_NAMES)
         .default('handle-then-fd'),
     )
-    .addOption(
-      new Option('--cache <policy>', 'how long the kernel may remember')
-        .choices(['auto', 'always', 'never', 'metadata'])
-        .default('auto'),
-    )
-    .option('--xattr', 'extended attributes')
-    .option('--readonly', 'refuse every change')
-    .option('--writeback', 'let the kernel collect writes')
-    .option('--no-readdirplus', 'list names without looking them up')
-    .option('--allow-direct-io', 'pass O_DIRECT on to the host')
-    .option('--preserve-noatime', 'pass O_NOATIME on to the host')
-    .option('--no-announce-submounts', 'do not tell the guest about mounts below the directory')
-    .option('--allow-other', 'let other users in (as root always)')
-    .option('--rlimit-nofile <n>', 'descriptor limit; 0 leaves it as it is', count)
     .option(
       '--inspect [address]',
       'HOST:PORT on loopback, or unix:PATH (a free port)',
       inspectAddress,
     )
     .option('--no-inspect', 'serve no inspector')
-    .addOption(new Option('--log-level <level>').choices([...LEVELS]).default('info'))
-    .action((given: Given) => serveShare(serveOptions(given), stderrLog(given.logLevel)));
+    .version(VERSION)
+    .action(() => run(command));
 }
 
-function count(text: string): number {
-  const value = Number(text);
-  if (!/^[0-9]{1,9}$/.test(text)) throw new InvalidArgumentError('Give a number of descriptors.');
-  return value;
+async function run(command: Command): Promise<void> {
+  const given = command.opts<Given>();
+  if (given.printCapabilities === true) {
+    process.stdout.write(CAPABILITIES);
+    return;
+  }
+  const euid = process.geteuid?.() ?? 0;
+  let options: VirtiofsdOptions;
+  let source: Source;
+  let sharedDir: string;
+  try {
+    options = readVirtiofsdOptions(command);
+    if (options.sharedDir === undefined) throw new Error('Give --shared-dir DIR.');
+    ({ sharedDir } = options);
+    source = sourceOf(given, options, euid);
+    const refused = refusal(options, source, euid);
+    if (refused !== undefined) throw new Error(refused);
+  } catch (error) {
+    command.error(`error: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  const logging = { level: options.logLevel, syslog: options.syslog };
+  const log = openLog(logging, loadAddon());
+  for (const warning of options.warnings) log('warn', warning);
+  await startDaemon(serveOptions(given, options, realDirectory(sharedDir), source), logging, log);
 }
 
 function inspectAddress(text: string): InspectAddress {
@@ -92,25 +90,17 @@ function inspectAddress(text: string): InspectAddress {
   }
 }
 
-/** @throws Error with a sentence when the shared directory is none */
-function serveOptions(given: Given): ServeOptions {
-  const sharedDir = realDirectory(given.sharedDir);
+function serveOptions(
+  given: Given,
+  options: VirtiofsdOptions,
+  sharedDir: string,
+  source: Source,
+): ServeOptions {
   return {
-    passthrough: {
-      sharedDir,
-      inodeFileHandles: given.inodeFileHandles === 'fallback' ? 'prefer' : given.inodeFileHandles,
-      cache: given.cache,
-      xattr: given.xattr === true,
-      readonly: given.readonly === true,
-      writeback: given.writeback === true,
-      readdirplus: given.readdirplus,
-      allowDirectIo: given.allowDirectIo === true,
-      preserveNoatime: given.preserveNoatime === true,
-      announceSubmounts: given.announceSubmounts,
-      ...(given.rlimitNofile === undefined ? {} : { rlimitNofile: given.rlimitNofile }),
-    },
+    passthrough: { ...options.passthrough, sharedDir },
     lookupRule: given.lookupRule,
-    source: sourceOf(given),
+    source,
+    confinement: source.kind === 'mount' ? UNCONFINED : options.confinement,
     inspect:
       given.inspect === false
         ? null
@@ -121,22 +111,25 @@ function serveOptions(given: Given): ServeOptions {
 }
 
 /** @throws Error when not exactly one way to serve is named */
-function sourceOf(given: Given): ServeOptions['source'] {
-  const { mount, socketPath, fd } = given;
-  const sources: ServeOptions['source'][] = [];
-  if (mount !== undefined) {
-    const allowOther = given.allowOther === true || process.geteuid?.() === 0;
-    sources.push({ kind: 'mount', mountpoint: mount, allowOther });
+function sourceOf(given: Given, { listen, tag }: VirtiofsdOptions, euid: number): Source {
+  const { mount } = given;
+  if ((mount === undefined) === (listen === null)) {
+    throw new Error('Give one of --socket-path PATH, --fd N and --mount DIR.');
   }
-  if (socketPath !== undefined) {
-    sources.push({ kind: 'vhost-user', listen: { kind: 'path', path: socketPath } });
+  if (listen !== null) return { kind: 'vhost-user', listen, ...(tag === undefined ? {} : { tag }) };
+  const allowOther = given.allowOther === true || euid === 0;
+  return { kind: 'mount', mountpoint: mount ?? '', allowOther };
+}
+
+/** What cannot be done for this source or by this user, in a sentence. */
+function refusal(options: VirtiofsdOptions, source: Source, euid: number): string | undefined {
+  const { confinement, forMachines, passthrough } = options;
+  if (source.kind === 'vhost-user') {
+    return refusedConfinement(confinement, euid, passthrough.inodeFileHandles !== 'never');
   }
-  if (fd !== undefined) sources.push({ kind: 'vhost-user', listen: { kind: 'fd', fd } });
-  const [source] = sources;
-  if (source === undefined || sources.length > 1) {
-    throw new Error('Give one of --mount DIR, --socket-path PATH and --fd N.');
-  }
-  return source;
+  const [first] = forMachines;
+  if (first === undefined) return undefined;
+  return `${first} is for virtual machines: --mount serves this host, unconfined.`;
 }
 
 function realDirectory(wanted: string): string {
@@ -153,14 +146,4 @@ function realDirectory(wanted: string): string {
     throw new Error(`The shared directory ${wanted} is not a directory.`);
   }
   return real;
-}
-
-/** One line an event on stderr, as daemons do; the extension reads the levels. */
-function stderrLog(level: Level): Log {
-  const most = level === 'off' ? -1 : LEVELS.indexOf(level);
-  // Whoever read the log is gone (EPIPE). The guest's files do not depend on it.
-  process.stderr.on('error', () => undefined);
-  return (at, text) => {
-    if (LEVELS.indexOf(at) <= most) process.stderr.write(`${at}: ${text.replaceAll('\n', ' ')}\n`);
-  };
 }

@@ -1,20 +1,25 @@
 /**
  * The file system's thread: serves requests in a blocking loop, changes the tables, records what
- * happens. It answers to nobody but the kernel; the main thread reaches it through shared words and
+ * happens. It answers to nobody but the kernel, or
+ * a virtual machine; the main thread reaches it through shared words and
  * the control descriptor.
  */
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { loadAddon } from '../native/index';
+import type { Addon } from '../native/index';
 import type { RequestHandler } from './fuse/dataChannel';
 import { createFileSystem } from './passthrough/fileSystem';
+import type { HostView } from './passthrough/hostView';
 import { InodeTables } from './tables/inodeTables';
 import { LOOKUP_RULES } from './tables/lookupRule';
 import type { Recorder } from './tables/recorder';
 import { RingWriter } from './trace/eventRing';
 import { RingRecorder } from './trace/record';
 import { serve } from './transport/fuseSession';
-import type { FromWorker, WorkerStart } from './workerMessages';
+import { serveVhostUser } from './transport/vhostServer';
+import type { VhostLog } from './transport/vhostSession';
+import type { EndedWhy, FromWorker, WorkerStart } from './workerMessages';
 import { CONTROL } from './workerMessages';
 
 const NOBODY_LISTENS: Recorder = {
@@ -26,9 +31,13 @@ const NOBODY_LISTENS: Recorder = {
   volume: () => undefined,
 };
 
-function run(start: WorkerStart, say: (message: FromWorker) => void): void {
+function run(
+  native: Addon,
+  start: WorkerStart,
+  view: HostView,
+  say: (message: FromWorker) => void,
+): void {
   const control = new Int32Array(start.control);
-  const native = loadAddon();
   const tables = new InodeTables(LOOKUP_RULES[start.lookupRule]);
   const ring =
     start.ring === null ? null : new RingWriter(start.ring, () => say({ type: 'events' }));
@@ -39,6 +48,7 @@ function run(start: WorkerStart, say: (message: FromWorker) => void): void {
     tables,
     recorder,
     (level, text) => say({ type: 'log', level, text }),
+    view,
   );
   say({
     type: 'ready',
@@ -68,18 +78,32 @@ function run(start: WorkerStart, say: (message: FromWorker) => void): void {
     }
     return true;
   };
-  const why = serve(
-    native,
-    start.fuseFd,
-    start.controlFd,
-    counted,
-    (text) => say({ type: 'log', level: 'warn', text }),
-    onControl,
+  const why = serveSource(native, start, counted, onControl, (level, text) =>
+    say({ type: 'log', level, text }),
   );
   fileSystem.close();
   say({ type: 'ended', why });
 }
 
+function serveSource(
+  native: Addon,
+  { source, controlFd }: WorkerStart,
+  handler: RequestHandler,
+  onControl: () => boolean,
+  log: VhostLog,
+): EndedWhy {
+  if (source.kind === 'mount') {
+    const warn = (text: string) => log('warn', text);
+    return serve(native, source.fuseFd, controlFd, handler, warn, onControl);
+  }
+  const peer = { listenFd: source.listenFd, controlFd, tag: source.tag ?? null };
+  return serveVhostUser(native, peer, handler, log, onControl);
+}
+
 const port = parentPort;
 if (port === null) throw new Error('worker.js is started by the daemon, not by itself.');
-run(workerData as WorkerStart, (message) => port.postMessage(message));
+const native = loadAddon();
+const say = (message: FromWorker) => port.postMessage(message);
+// The one message that comes this way. Nobody listens while requests are served.
+port.once('message', (view: HostView) => run(native, workerData as WorkerStart, view, say));
+say({ type: 'loaded' });

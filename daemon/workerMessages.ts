@@ -5,11 +5,20 @@ import type { HandleMode } from './protocol/json';
 import type { LookupRuleName } from './tables/lookupRule';
 import type { TablesImage } from './tables/inodeTables';
 
+/** What the worker reads requests from. */
+export type WorkerSource =
+  | { readonly kind: 'mount'; readonly fuseFd: number }
+  /** The worker closes the listening socket. */
+  | { readonly kind: 'vhost-user'; readonly listenFd: number; readonly tag?: string };
+
+/** `disconnected`: the virtual machine has closed its side. */
+export type EndedWhy = 'unmounted' | 'stopped' | 'disconnected';
+
 /** Given to the worker when it is made. */
 export interface WorkerStart {
   readonly options: Omit<PassthroughOptions, 'lookupRule'>;
   readonly lookupRule: LookupRuleName;
-  readonly fuseFd: number;
+  readonly source: WorkerSource;
   readonly controlFd: number;
   /** Null with --no-inspect: nothing is recorded then. */
   readonly ring: SharedArrayBuffer | null;
@@ -29,6 +38,8 @@ export const CONTROL = {
 } as const;
 
 export type FromWorker =
+  /** All of its program is loaded: it waits for a HostView. */
+  | { readonly type: 'loaded' }
   | { readonly type: 'ready'; readonly effectiveHandles: HandleMode; readonly fdLimit: number }
   /** Events were published while the main thread slept. */
   | { readonly type: 'events' }
@@ -39,4 +50,4 @@ export type FromWorker =
       readonly level: 'error' | 'warn' | 'info' | 'debug';
       readonly text: string;
     }
-  | { readonly type: 'ended'; readonly why: 'unmounted' | 'stopped' };
+  | { readonly type: 'ended'; readonly why: EndedWhy };

@@ -4,6 +4,8 @@ import path from 'node:path';
 import * as vscode from 'vscode';
 import { InspectorError } from '../daemon/protocol/client';
 import { RPC_ERRORS } from '../daemon/protocol/rpc';
+import type { CheckReports } from './checkReports';
+import { checkAndShow } from './checkReports';
 import { parseAddress, urlWithToken } from './core/address';
 import type { Daemon, DaemonKey, Daemons } from './core/daemons';
 import type { LinkState } from './core/link';
@@ -24,6 +26,7 @@ export interface Parts {
   readonly daemons: Daemons;
   readonly started: StartedDaemons;
   readonly keyMaps: KeyMaps;
+  readonly checkReports: CheckReports;
   readonly log: vscode.LogOutputChannel;
 }
 
@@ -60,6 +63,7 @@ export function registerCommands(parts: Parts): vscode.Disposable {
 
   const handlers: Readonly<Record<string, (...args: never[]) => unknown>> = {
     [COMMANDS.startOnFolder]: (folder?: vscode.Uri) => startOnFolder(parts, folder),
+    [COMMANDS.checkFolder]: (folder?: vscode.Uri) => check(parts, folder),
     [COMMANDS.stopDaemon]: onDaemon(
       'Stop the daemon',
       { fits: ({ key }) => started.has(key), takesCurrent: false },
@@ -117,7 +121,7 @@ async function startOnFolder(parts: Parts, folder: vscode.Uri | undefined): Prom
     await showFailure(log, 'No daemon was started', new Error(obstacle));
     return;
   }
-  const uri = folder ?? (await pickFolder());
+  const uri = folder ?? (await pickFolder('Start a daemon on a folder', 'Share'));
   if (uri === undefined) return;
   const sharedDir = uri.fsPath;
   const name = path.basename(sharedDir) || sharedDir;
@@ -173,14 +177,23 @@ async function startOnFolder(parts: Parts, folder: vscode.Uri | undefined): Prom
   await offerMount(daemon);
 }
 
-async function pickFolder(): Promise<vscode.Uri | undefined> {
+async function check(parts: Parts, folder: vscode.Uri | undefined): Promise<void> {
+  if (!vscode.workspace.isTrusted) {
+    await vscode.commands.executeCommand('workbench.trust.manage');
+    return;
+  }
+  const uri = folder ?? (await pickFolder('Check a folder before it is shared', 'Check'));
+  if (uri !== undefined) await checkAndShow(parts.context, parts.checkReports, parts.log, uri);
+}
+
+async function pickFolder(title: string, openLabel: string): Promise<vscode.Uri | undefined> {
   const defaultUri = vscode.workspace.workspaceFolders?.[0]?.uri;
   const chosen = await vscode.window.showOpenDialog({
     canSelectFiles: false,
     canSelectFolders: true,
     canSelectMany: false,
-    openLabel: 'Share',
-    title: 'Start a daemon on a folder',
+    openLabel,
+    title,
     ...(defaultUri === undefined ? {} : { defaultUri }),
   });
   return chosen?.[0];

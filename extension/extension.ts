@@ -1,6 +1,7 @@
 /** The extension's beginning and end: makes the parts, joins them, takes them apart. */
 
 import * as vscode from 'vscode';
+import { CheckReports } from './checkReports';
 import { reconnectUrl, registerCommands } from './commands';
 import { Daemons } from './core/daemons';
 import { cleanUpMountpoints, mountRoots } from './core/mountpoints';
@@ -38,14 +39,16 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     (url) => reconnectUrl({ context, daemons, log }, url),
     log,
   );
+  const checkReports = new CheckReports();
   context.subscriptions.push(
     files,
     daemons,
     keyMaps,
+    checkReports,
     createDaemonsView(daemons, (key) => started.has(key)),
     createHazardsView(daemons),
     createStatusBar(daemons),
-    registerCommands({ context, daemons, started, keyMaps, log }),
+    registerCommands({ context, daemons, started, keyMaps, checkReports, log }),
     vscode.window.registerWebviewPanelSerializer(KEY_MAP, keyMaps),
     registerLinks(daemons, keyMaps),
   );

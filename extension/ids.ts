@@ -11,6 +11,7 @@ export const KEY_MAP = `${PREFIX}.keyMap`;
 
 export const COMMANDS = {
   startOnFolder: `${PREFIX}.startOnFolder`,
+  checkFolder: `${PREFIX}.checkFolder`,
   stopDaemon: `${PREFIX}.stopDaemon`,
   connectUrl: `${PREFIX}.connectUrl`,
   connect: `${PREFIX}.connect`,

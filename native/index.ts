@@ -25,6 +25,11 @@ export const RESULT_WIDE = 16;
 /** Where the dirent after a batch stands (`lookupEntries`). */
 export const RESULT_NEXT = 24;
 
+/** What the guest did wrong since the last look (TROUBLE_...), or 0; the reader puts 0 back. */
+export const RESULT_TROUBLE = 32;
+/** In which ring. */
+export const RESULT_TROUBLE_RING = 36;
+
 /** u32 uid, gid, number of groups + 1 (0: leave them), flags, then the groups. */
 export const CREDS = 256;
 export const MAX_GROUPS = 60;
@@ -37,6 +42,14 @@ export const SLOT_THIRD = 1024;
 
 /** 512 bytes for a name that the caller builds itself. */
 export const NAME = 1280;
+
+/** u32: the umask for `create`, `makeNode` and `makeDirectory`. */
+export const MAKING_UMASK = 1792;
+/**
+ * Three words: where the name of the security context's attribute stands (0: no context is set),
+ * where its value stands, and how long that is.
+ */
+export const MAKING_CONTEXT = 1796;
 
 /** Identity records: offsets inside one. */
 export const RECORD_ERRNO = 0;
@@ -78,6 +91,22 @@ export const WANT_HANDLE = 1;
 /** Leave the parent that was opened by its handle in its slot; `removeName` closes it. */
 export const KEEP_PARENT = 2;
 
+/** A chain of descriptors that no driver makes; it was given back unread. */
+export const TROUBLE_CHAIN = 1;
+/** A head that is no descriptor; it was passed over. */
+export const TROUBLE_HEAD = 2;
+/** More requests than the ring holds: it is not served any more. */
+export const TROUBLE_RING = 3;
+/** A reply that the chain had no room for; the guest got EIO. */
+export const TROUBLE_ROOM = 4;
+
+/** `ringNext`: a message of the front-end waits. */
+export const RING_MESSAGE = -42;
+
+/** Features of a ring. */
+export const RING_EVENT_IDX = 1;
+export const RING_INDIRECT = 2;
+
 const PAGE = 4096;
 
 /** Identity of a file as statx tells it; null where kernel or file system do not say. */
@@ -104,11 +133,23 @@ export interface NamedHandle {
   readonly bytes: Uint8Array;
 }
 
+/** A message of a vhost-user front-end. */
+export interface VhostMessage {
+  readonly request: number;
+  readonly flags: number;
+  readonly payload: Uint8Array;
+  /** Descriptors that came along; the receiver closes them. */
+  readonly fds: readonly number[];
+}
+
 export interface Addon {
   /** The numbers of layout.h by name. */
   readonly layout: Readonly<Record<string, number>>;
-  /** Registers the calling thread's memory; returns where its scratch begins. */
-  attach(memory: ArrayBuffer): number;
+  /**
+   * Registers the calling thread's memory; returns where its scratch begins. `procSelfFd`: the
+   * process's /proc/self/fd, where that path cannot be reached any more.
+   */
+  attach(memory: ArrayBuffer, procSelfFd?: number): number;
 
   // Hot calls: one FUSE operation each.
   lookup(parentSlot: number, nameAt: number, flags: number, record: number): number;
@@ -145,6 +186,14 @@ export interface Addon {
     flags: number,
   ): number;
   syncfs(slot: number): number;
+  /** Takes the set-group-id bit off. */
+  clearSgid(slot: number): number;
+  /**
+   * Goes without CAP_FSETID: 1 when it was given up, 0 when the thread does not have it. Then the
+   * kernel clears set-user-id and set-group-id bits on a write.
+   */
+  giveUpFsetid(): number;
+  takeBackFsetid(): number;
   readFile(fd: number, toAt: number, size: number, offsetAt: number): number;
   writeFile(fd: number, dataAt: number, size: number, offsetAt: number, append: number): number;
   /** Fills DIRENTS, from the offset at `offsetAt` (-1: go on). Returns bytes. */
@@ -222,6 +271,77 @@ export interface Addon {
   /** Takes up the one that was put aside last, once the scratch is again as it was then. */
   takeUp(): number;
 
+  // Hot calls of a vhost-user session.
+  /**
+   * Gives the request at hand back, with `replyLength` bytes of REPLY (0: without an answer), and
+   * waits for the next: its length, 0 when the control descriptor was signalled, RING_MESSAGE,
+   * -ECANCELED when told to stop, or -errno. Of a WRITE only the header is in REQUEST.
+   */
+  ringNext(replyLength: number): number;
+  /** Answers the READ at hand from a file, straight into guest memory: 0, or -errno, unanswered. */
+  ringSendFile(fd: number, offsetAt: number, size: number, uniqueAt: number): number;
+  /** Writes the data of the WRITE at hand straight from guest memory: bytes, or -errno. */
+  ringWriteFile(fd: number, size: number, offsetAt: number, append: number): number;
+
+  // A vhost-user session. One device a thread; its descriptors stay the caller's.
+  /** Listens at a path made under this umask; -EADDRINUSE: something is there. `gid` -1: as it is. */
+  listenAt(path: string, umask: number, gid: number): number;
+  /** Listens on TCP at a literal address; port 0: a free one. */
+  listenOnLoopback(
+    address: string,
+    port: number,
+  ): { readonly descriptor: number; readonly port: number } | number;
+  /** 1 for a listening stream socket of the Unix kind. */
+  isListening(fd: number): number;
+  /** 1 for an eventfd: nothing else can be signalled without the danger of blocking. */
+  isEvent(fd: number): number;
+  /** -ENOENT: there is no such group. */
+  groupId(name: string): number;
+  setCloseOnExec(fd: number): number;
+  /** flock(2), exclusive, at once: -EWOULDBLOCK when another process has it. */
+  lockFile(fd: number): number;
+  /** Returns how many rings the device has. */
+  openDevice(controlFd: number): number;
+  /** Unmaps all memory and closes the connection. */
+  closeDevice(): void;
+  /** Waits for a front-end: 0; -EAGAIN when the control descriptor was signalled; -ECANCELED. */
+  acceptPeer(listenFd: number): number;
+  /** A number: 0 when the front-end has closed the connection; -EMSGSIZE; -ECANCELED; -errno. */
+  readMessage(): VhostMessage | number;
+  writeMessage(bytes: Uint8Array): number;
+  /**
+   * -EINVAL: empty, or overlaps another region; -ENXIO: larger than its file; -ENOSPC: too many.
+   */
+  addMemory(
+    guestAddress: bigint,
+    size: bigint,
+    userAddress: bigint,
+    offset: bigint,
+    fd: number,
+  ): number;
+  /** -ENOENT when no region is that one. */
+  removeMemory(guestAddress: bigint, size: bigint, userAddress: bigint): number;
+  clearMemory(): void;
+  /**
+   * Begins to serve a ring; the addresses are the front-end's, the descriptors -1 where there is
+   * none. -EFAULT: not in guest memory; -EINVAL: a size or alignment that VIRTIO forbids.
+   */
+  startRing(
+    index: number,
+    size: number,
+    descriptors: bigint,
+    available: bigint,
+    used: bigint,
+    nextAvailable: number,
+    features: number,
+    kickFd: number,
+    callFd: number,
+    errorFd: number,
+  ): number;
+  /** Returns the next available index. */
+  stopRing(index: number): number;
+  setRingSignals(index: number, callFd: number, errorFd: number): void;
+
   // The rest.
   /** The path of an inode as the kernel knows it. */
   pathOf(slot: number): Uint8Array | number;
@@ -235,7 +355,8 @@ export interface Addon {
     data: string,
   ): number;
   unmount(target: string | Uint8Array, flags: number): number;
-  openPath(path: string | Uint8Array, flags: number): number;
+  /** `directory`: a descriptor that relative paths begin at. */
+  openPath(path: string | Uint8Array, flags: number, directory?: number): number;
   closeDescriptor(fd: number): number;
   setNonblocking(fd: number): number;
   socketPair(): [number, number] | number;
@@ -244,6 +365,8 @@ export interface Addon {
   signalEvent(fd: number): number;
   /** Makes the `receive` that waits for this event return -ECANCELED. */
   stopEvent(fd: number): number;
+  /** A socket to syslog that takes one message a write, or -errno. */
+  connectSyslog(): number;
   openFilesLimit(): { readonly soft: number; readonly hard: number };
   setOpenFilesLimit(soft: number, hard: number): number;
   /** An empty path means the descriptor itself. */
@@ -254,6 +377,63 @@ export interface Addon {
   setModificationTime(fd: number, seconds: bigint, nanoseconds: number): number;
   /** f_type of statfs(2). */
   fileSystemType(target: number | string | Uint8Array): number;
+
+  // Confinement (confinement.cc, capabilities.cc, seccomp.cc).
+  /** Copies this process into new namespaces; the copy waits for `releaseConfined`. */
+  startConfined(plan: ConfinedProgram): { readonly pid: number; readonly socket: number } | number;
+  /** Lets it execute its program: null when that runs, or what went wrong. Closes the socket. */
+  releaseConfined(socket: number): ConfinementFailure | null;
+  /** Executes the plan's program in this process; returns only when that fails. */
+  becomeConfined(plan: ConfinedProgram): ConfinementFailure;
+  /** In the program: makes the share its root. The socket is its last inherited descriptor. */
+  enterSandbox(socket: number): SandboxDescriptors | ConfinementFailure;
+  /** Waits for the end of a child of `startConfined`. */
+  waitForChild(pid: number): { readonly code?: number; readonly signal?: number } | number;
+  /** The calling thread keeps only these (two 32-bit halves of the mask). */
+  dropOwnCapabilities(low: number, high: number): number;
+  /**
+   * Puts all threads under a filter, an array of struct sock_filter; no new privileges from then on.
+   * `explain`: says on stderr which call was refused, where the filter answers with SIGSYS.
+   */
+  loadSystemCallFilter(program: Uint8Array, explain: boolean): number;
+  /** A descriptor of an unnamed file in memory that holds these bytes. */
+  memoryFile(bytes: Uint8Array): number;
+}
+
+/** A program to be executed with less rights than this one has. */
+export interface ConfinedProgram {
+  readonly program: string;
+  /** With the program's own name as the first. */
+  readonly arguments: readonly string[];
+  /** NAME=value. */
+  readonly environment: readonly string[];
+  /** At most 16, inherited as 3, 4, … in this order; nothing else is. */
+  readonly descriptors: readonly number[];
+  /** CLONE_NEW… of clone(2). Not looked at by `becomeConfined`. */
+  readonly namespaces: number;
+  /**
+   * How `sharedDir` will become the root, by `enterSandbox`. `pivot` needs a mount and a process
+   * namespace.
+   */
+  readonly root: 'unchanged' | 'chroot' | 'pivot';
+  readonly sharedDir: string;
+  /** Mask of the capabilities that it may have at most; null: those that its user has. */
+  readonly capabilities: bigint | null;
+}
+
+/** What went wrong between two programs. */
+export interface ConfinementFailure {
+  /** The step, as confinement.cc names it. */
+  readonly step: string;
+  readonly errno: number;
+}
+
+/** What cannot be reached by path from within a sandbox. */
+export interface SandboxDescriptors {
+  /** /proc/self/fd. */
+  readonly procSelfFd: number;
+  /** /proc/self/mountinfo. */
+  readonly mountInfoFd: number;
 }
 
 /** A thread's memory for hot calls, seen as bytes and as words. */
@@ -263,10 +443,10 @@ export interface Scratch {
   readonly u32: Uint32Array;
 }
 
-/** Gives the calling thread its scratch. */
-export function createScratch(addon: Addon): Scratch {
+/** Gives the calling thread its scratch. @param procSelfFd see `attach` */
+export function createScratch(addon: Addon, procSelfFd?: number): Scratch {
   const memory = new ArrayBuffer(SCRATCH_SIZE + PAGE);
-  const start = addon.attach(memory);
+  const start = addon.attach(memory, procSelfFd);
   return {
     u8: new Uint8Array(memory, start, SCRATCH_SIZE),
     i32: new Int32Array(memory, start, SCRATCH_SIZE / 4),

@@ -52,13 +52,24 @@ export function work(share, mount) {
   // heard of it and keeps the old names, so that the map shows both owners of the number.
   let reused = 0;
   for (const name of files.slice(20, 26)) {
-    const old = path.join(share, name);
-    const before = fs.statSync(old).ino;
-    fs.rmSync(old);
-    fs.writeFileSync(`${old}.new`, 'another file with the number of the old one\n');
-    if (fs.statSync(`${old}.new`).ino === before) reused++;
+    if (replaceOnHost(share, name)) reused++;
     fs.statSync(path.join(mount, `${name}.new`));
   }
   const tar = packed.status === 0 ? 'packed, ' : '';
   return `${files.length} files read, 12 saved over, 6 linked, ${tar}6 replaced on the host (${reused} got the old one's inode number)`;
+}
+
+/**
+ * Removes a file behind the guest's back and makes another, `NAME.new`, which may get its number.
+ *
+ * @param {string} share
+ * @param {string} name path below it
+ * @returns {boolean} whether it got the number
+ */
+export function replaceOnHost(share, name) {
+  const old = path.join(share, name);
+  const before = fs.statSync(old).ino;
+  fs.rmSync(old);
+  fs.writeFileSync(`${old}.new`, 'another file with the number of the old one\n');
+  return fs.statSync(`${old}.new`).ino === before;
 }

@@ -38,22 +38,18 @@ async function main() {
   await buildAll();
   say('Built the daemon, the extension and the map.');
 
-  const obstacle = whyNoMount();
-  if (obstacle !== null) throw new Error(`Nothing can be mounted here. ${obstacle}`);
   const demo = fs.mkdtempSync(path.join(os.tmpdir(), 'virtiofsd-inspector-demo-'));
   const share = path.join(demo, 'share');
-  const mount = path.join(demo, 'mount');
   fs.mkdirSync(share);
-  fs.mkdirSync(mount);
-  const { fillShare, work } = await import('./demo.mjs');
+  const { fillShare } = await import('./demo.mjs');
   fillShare(share);
 
+  const obstacle = whyNoMount();
+  if (obstacle !== null) say(`Nothing can be mounted here. ${obstacle}`);
+  const way = obstacle === null ? throughMount(demo, share) : throughGuest(demo, share);
   const daemon = spawn(
     process.execPath,
-    [
-      path.join(root, 'dist/daemon/cli.js'),
-      ...['serve', '--shared-dir', share, '--mount', mount, '--cache', 'never'],
-    ],
+    [path.join(root, 'dist/daemon/cli.js'), 'serve', '--shared-dir', share, ...way.options],
     // Its own group: Ctrl+C reaches us, and we stop it.
     { stdio: ['ignore', 'inherit', 'pipe'], detached: true },
   );
@@ -63,15 +59,84 @@ async function main() {
   process.once('SIGTERM', stop);
 
   const page = await pageOf(daemon);
-  say(`Shared ${share} on ${mount} (process ${daemon.pid}).`);
-  say(`Worked in it: ${work(share, mount)}.`);
+  say(`Shared ${share} on ${way.where} (process ${daemon.pid}).`);
+  say(`Worked in it: ${await way.work()}.`);
   openMap(page, daemon.pid ?? 0);
-  say('Work in the mount with any program and watch. Ctrl+C stops and cleans up.');
+  say(`${way.advice} Ctrl+C stops and cleans up.`);
 
   const status = await exited;
+  way.end();
   fs.rmSync(demo, { recursive: true, force: true, maxRetries: 3 });
-  say('Unmounted and removed the demo directory.');
+  say('Stopped the daemon and removed the demo directory.');
   process.exitCode = status === 0 ? 0 : 1;
+}
+
+/**
+ * How the demo directory is served and used.
+ *
+ * @typedef {object} Way
+ * @property {string[]} options of `serve`
+ * @property {string} where it is served, for people
+ * @property {() => Promise<string>} work what was done, in one line
+ * @property {string} advice
+ * @property {() => void} end
+ */
+
+/** On this host, by /dev/fuse. @param {string} demo @param {string} share @returns {Way} */
+function throughMount(demo, share) {
+  const mount = path.join(demo, 'mount');
+  fs.mkdirSync(mount);
+  return {
+    options: ['--mount', mount, '--cache', 'never'],
+    where: mount,
+    work: async () => (await import('./demo.mjs')).work(share, mount),
+    advice: 'Work in the mount with any program and watch.',
+    end: () => undefined,
+  };
+}
+
+/**
+ * Over vhost-user, with the tests' client as the guest: needs neither root nor /dev/fuse.
+ *
+ * @param {string} demo
+ * @param {string} share
+ * @returns {Way}
+ */
+function throughGuest(demo, share) {
+  const socket = path.join(demo, 'share.sock');
+  /** @type {import('node:child_process').ChildProcess | undefined} */
+  let guest;
+  return {
+    // Nothing is shared but the demo's own files, and not every host lets users make namespaces.
+    options: ['--socket-path', socket, '--sandbox', 'none'],
+    where: socket,
+    work: async () => {
+      guest = spawn(process.execPath, [await bundleGuest(), socket, share], {
+        stdio: ['pipe', 'pipe', 'inherit'],
+      });
+      if (guest.stdout === null) throw new Error('The demo guest has no stdout.');
+      for await (const line of createInterface(guest.stdout)) return line;
+      throw new Error('The demo guest did not get through its work.');
+    },
+    advice: `Change files in ${share} and watch the guest's entries, or boot a virtual machine on a share of your own (README).`,
+    end: () => guest?.stdin?.end(),
+  };
+}
+
+/** @returns {Promise<string>} the program of test/frontend/demoGuest.ts */
+async function bundleGuest() {
+  const { build } = await import('esbuild');
+  const outfile = path.join(root, 'dist/demo/demoGuest.js');
+  await build({
+    absWorkingDir: root,
+    entryPoints: ['test/frontend/demoGuest.ts'],
+    outfile,
+    bundle: true,
+    platform: 'node',
+    target: 'node20',
+    logLevel: 'warning',
+  });
+  return outfile;
 }
 
 /**

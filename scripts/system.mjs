@@ -45,6 +45,10 @@ const catalogue = {
   'qemu-system-x86_64': { program: 'qemu-system-x86_64', debianPackage: 'qemu-system-x86' },
   busybox: { program: 'busybox', debianPackage: 'busybox-static' },
   cpio: { program: 'cpio', debianPackage: 'cpio' },
+  // Other virtio-fs daemons
+  'c-virtiofsd': { file: '/usr/lib/qemu/virtiofsd', debianPackage: 'qemu-system-common' },
+  'seccomp-headers': { header: 'seccomp.h', debianPackage: 'libseccomp-dev' },
+  'cap-ng-headers': { header: 'cap-ng.h', debianPackage: 'libcap-ng-dev' },
   // The workbench
   chromium: { program: 'chromium', debianPackage: 'chromium' },
   rg: { program: 'rg', debianPackage: 'ripgrep' },

@@ -9,6 +9,7 @@
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { preparePackages, root } from './prepare.mjs';
+import { ensureC, ensureRust } from './peers.mjs';
 import { ensure } from './system.mjs';
 
 const BUILD = ['g++', 'make', 'python3'];
@@ -22,6 +23,18 @@ function cannotMount() {
     accessSync('/dev/fuse', constants.R_OK | constants.W_OK);
   } catch {
     return '/dev/fuse is missing: load the fuse module, or pass the device into the container';
+  }
+  return null;
+}
+
+/** Why daemons cannot be compared here, or null. @returns {string | null} */
+function cannotCompare() {
+  if (process.getuid?.() !== 0) return 'it starts virtiofsd and needs root';
+  try {
+    ensureC();
+    ensureRust();
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
   }
   return null;
 }
@@ -59,9 +72,15 @@ const SUITES = [
   },
   {
     name: 'scenarios',
-    components: [...FILE_SYSTEMS, 'git'],
+    components: [...FILE_SYSTEMS, 'git', 'mksquashfs'],
     cannot: cannotMount,
     commands: [vitest('scenarios')],
+  },
+  {
+    name: 'frontend',
+    components: ['mkfs.ext4', 'setfattr'],
+    cannot: cannotCompare,
+    commands: [vitest('frontend')],
   },
   { name: 'webview', components: BROWSER, commands: [vitest('webview')] },
   {

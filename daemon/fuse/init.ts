@@ -16,6 +16,7 @@ export const InitBit = {
   ASYNC_READ: 0,
   ATOMIC_O_TRUNC: 3,
   BIG_WRITES: 5,
+  DONT_MASK: 6,
   HAS_IOCTL_DIR: 11,
   AUTO_INVAL_DATA: 12,
   DO_READDIRPLUS: 13,
@@ -23,10 +24,15 @@ export const InitBit = {
   ASYNC_DIO: 15,
   WRITEBACK_CACHE: 16,
   PARALLEL_DIROPS: 18,
+  POSIX_ACL: 20,
   MAX_PAGES: 22,
   SUBMOUNTS: 27,
+  HANDLE_KILLPRIV_V2: 28,
+  SETXATTR_EXT: 29,
   INIT_EXT: 30,
+  SECURITY_CTX: 32,
   CREATE_SUPP_GROUP: 34,
+  DIRECT_IO_ALLOW_MMAP: 36,
   ALLOW_IDMAP: 40,
 } as const;
 
@@ -40,15 +46,23 @@ const ALWAYS: readonly number[] = [
   InitBit.ASYNC_DIO,
   InitBit.PARALLEL_DIROPS,
   InitBit.MAX_PAGES,
+  InitBit.SUBMOUNTS,
   InitBit.INIT_EXT,
   InitBit.CREATE_SUPP_GROUP,
+  // The ids in requests that make something are those of the mount then; nothing else looks at them.
   InitBit.ALLOW_IDMAP,
 ];
+
+/** Useless one without the others: the peer applies neither ACLs nor the umask. */
+const ACL_BITS = [InitBit.DONT_MASK, InitBit.POSIX_ACL, InitBit.SETXATTR_EXT];
 
 export interface InitWishes {
   readonly readdirplus: boolean;
   readonly writeback: boolean;
-  readonly submounts: boolean;
+  readonly posixAcl: boolean;
+  readonly securityContext: boolean;
+  readonly killpriv: boolean;
+  readonly mmap: boolean;
 }
 
 /** What both sides agreed on. */
@@ -84,7 +98,12 @@ export function agree(
   const wanted = [...ALWAYS];
   if (wishes.readdirplus) wanted.push(InitBit.DO_READDIRPLUS, InitBit.READDIRPLUS_AUTO);
   if (wishes.writeback) wanted.push(InitBit.WRITEBACK_CACHE);
-  if (wishes.submounts) wanted.push(InitBit.SUBMOUNTS);
+  if (wishes.posixAcl && ACL_BITS.every((bit) => ((offered >>> bit) & 1) === 1)) {
+    wanted.push(...ACL_BITS);
+  }
+  if (wishes.securityContext) wanted.push(InitBit.SECURITY_CTX);
+  if (wishes.killpriv) wanted.push(InitBit.HANDLE_KILLPRIV_V2);
+  if (wishes.mmap) wanted.push(InitBit.DIRECT_IO_ALLOW_MMAP);
   let flags = 0;
   let flags2 = 0;
   for (const bit of wanted) {

@@ -95,8 +95,11 @@ function bodySizes(): Int16Array {
 }
 
 /** FUSE_SETATTR's `valid` bits that the daemon looks at by itself. */
+export const SETATTR_UID = 1 << 1;
+export const SETATTR_GID = 1 << 2;
 export const SETATTR_SIZE = 1 << 3;
 export const SETATTR_FH = 1 << 6;
+export const SETATTR_KILL_SUIDGID = 1 << 11;
 
 /** FOPEN_* bits of an open's answer. */
 export const FOPEN_DIRECT_IO = 1;
@@ -105,6 +108,13 @@ export const FOPEN_CACHE_DIR = 8;
 
 /** FUSE_WRITE_CACHE: a page-cache writeback, whose offset is meant even in O_APPEND files. */
 export const WRITE_CACHE = 1;
+
+/** The host is to take set-user-id and set-group-id bits off (FUSE_HANDLE_KILLPRIV_V2). */
+export const WRITE_KILL_SUIDGID = 1 << 2;
+export const OPEN_KILL_SUIDGID = 1;
+
+/** FUSE_SETXATTR_ACL_KILL_SGID: the ACL that is set takes the set-group-id bit away. */
+export const SETXATTR_ACL_KILL_SGID = 1;
 
 /** FUSE_GETATTR's and attr's flags. */
 export const ATTR_SUBMOUNT = 1;

@@ -17,6 +17,14 @@ export const ENTRY_OUT = 128;
 export const ATTR_OUT = 104;
 export const OPEN_OUT = 16;
 export const DIRENT_HEADER = 24;
+/** Where struct fuse_attr stands in them. */
+export const ENTRY_ATTR = 40;
+export const ATTR_OUT_ATTR = 16;
+
+// struct fuse_attr
+export const ATTR_MODE = 60;
+export const ATTR_UID = 68;
+export const ATTR_GID = 72;
 
 // struct fuse_in_header
 export const IN_LENGTH = 0;

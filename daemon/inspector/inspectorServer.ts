@@ -1,14 +1,11 @@
 /**
  * The inspector's server: the WebSocket at /inspector and, for browsers, the Key Map's page with
- * its two files. Loopback or a Unix socket, nothing else.
+ * its two files.
  */
 
 import { randomBytes } from 'node:crypto';
-import * as fs from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import path from 'node:path';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
 import { mapHtml } from '../protocol/mapPage';
@@ -18,12 +15,10 @@ import type { DebugLease } from './debugLease';
 import type { EventHistory } from './eventHistory';
 import type { Log } from './inspectorSession';
 import { InspectorSession } from './inspectorSession';
+import type { InspectorListener } from './listening';
+import { pageAddress } from './listening';
 import type { LiveModel } from './liveModel';
-
-/** Where to listen: `--inspect`. */
-export type InspectAddress =
-  | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
-  | { readonly kind: 'unix'; readonly path: string };
+import type { PageFiles } from './page';
 
 /** The longest request a client may send. */
 const MAX_REQUEST_BYTES = 64 * 1024;
@@ -42,28 +37,28 @@ export interface InspectorServer {
 }
 
 /**
- * Starts listening.
+ * Serves who comes to a listening socket, and closes it in the end.
  *
- * @param webRoot the folder of map.js and map.css
+ * @param files of the page
  * @param debug null for a target that can only be observed
- * @throws when the address cannot be listened on, with a sentence that says which and why
+ * @throws when the socket cannot be used
  */
 export async function startInspectorServer(
-  address: InspectAddress,
+  listener: InspectorListener,
   token: string,
   model: LiveModel,
   history: EventHistory,
-  webRoot: string,
+  files: PageFiles,
   log: Log,
   debug: DebugLease | null = null,
 ): Promise<InspectorServer> {
   const sessions = new Set<InspectorSession>();
-  let hosts: readonly string[] | null = null;
+  const { hosts, url } = listener;
 
   const http = createServer((request, response) => {
     const refusal = refuseHost(request, hosts);
     if (refusal !== null) refuse(response, refusal, log);
-    else servePage(request, response, webRoot, log);
+    else servePage(request, response, files, log);
   });
   // A browser page may not keep the daemon from ending.
   http.keepAliveTimeout = 1_000;
@@ -85,20 +80,10 @@ export async function startInspectorServer(
     });
   });
 
-  await listen(http, address);
-  let url: string;
-  let page: string | null = null;
-  if (address.kind === 'unix') {
-    fs.chmodSync(address.path, 0o600);
-    url = `ws+unix:${address.path}:/inspector`;
-  } else {
-    const { port } = http.address() as AddressInfo;
-    const literal = address.host.includes(':') ? `[${address.host}]` : address.host;
-    hosts = [...new Set([`${literal}:${port}`, `127.0.0.1:${port}`, `localhost:${port}`])];
-    url = `ws://${literal}:${port}/inspector`;
-    // In the fragment, so that it is in no request, no referrer and no log.
-    page = `http://${literal}:${port}/#token=${token}`;
-  }
+  await new Promise<void>((resolve, reject) => {
+    http.once('error', reject);
+    http.listen({ fd: listener.fd }, resolve);
+  });
 
   const changed = () => {
     for (const session of sessions) session.changed();
@@ -107,7 +92,7 @@ export async function startInspectorServer(
   watch.unref();
   return {
     url,
-    page,
+    page: pageAddress(listener, token),
     changed,
     close: async (reason) => {
       clearInterval(watch);
@@ -115,52 +100,8 @@ export async function startInspectorServer(
       sockets.close();
       http.closeAllConnections();
       await new Promise<void>((resolve) => http.close(() => resolve()));
-      if (address.kind === 'unix') fs.rmSync(address.path, { force: true });
     },
   };
-}
-
-/**
- * Reads the value of `--inspect`; empty: 127.0.0.1 and a free port.
- *
- * @throws with a sentence when it is not `HOST:PORT`, `PORT` or `unix:PATH`, or not loopback
- */
-export function parseInspectAddress(text: string): InspectAddress {
-  if (text === '') return { kind: 'tcp', host: '127.0.0.1', port: 0 };
-  if (text.startsWith('unix:')) {
-    const socket = text.slice('unix:'.length);
-    // sun_path of unix(7).
-    if (socket === '' || Buffer.byteLength(socket) > 107) {
-      throw new Error(`The path of a Unix socket has 1 to 107 bytes.`);
-    }
-    return { kind: 'unix', path: path.resolve(socket) };
-  }
-  const parts = /^(?:(localhost|127(?:\.[0-9]{1,3}){3}|\[::1\]):)?([0-9]{1,5})$/.exec(text);
-  const port = Number(parts?.[2] ?? NaN);
-  if (parts === null || port > 65_535) {
-    throw new Error(
-      `Give HOST:PORT with a loopback host (127.0.0.1, localhost, [::1]), a port, or unix:PATH. ` +
-        'From another machine, forward the port with ssh -L.',
-    );
-  }
-  return { kind: 'tcp', host: (parts[1] ?? '127.0.0.1').replace(/^\[|\]$/g, ''), port };
-}
-
-function listen(http: ReturnType<typeof createServer>, address: InspectAddress): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const where = address.kind === 'unix' ? address.path : `${address.host}:${address.port}`;
-    http.once('error', (error) =>
-      reject(new Error(`The inspector cannot listen on ${where}: ${error.message}`)),
-    );
-    if (address.kind === 'unix') {
-      // Whoever may open the socket may read the tables: nobody but this user from the first moment.
-      const umask = process.umask(0o177);
-      http.listen(address.path, () => resolve());
-      process.umask(umask);
-    } else {
-      http.listen(address.port, address.host, () => resolve());
-    }
-  });
 }
 
 function refuseUpgrade(
@@ -198,18 +139,14 @@ function refuseSocket(socket: Duplex, { status, message }: Refusal, log: Log): v
   );
 }
 
-const FILES: Readonly<Record<string, string>> = {
-  '/map.js': 'text/javascript; charset=utf-8',
-  '/map.css': 'text/css; charset=utf-8',
-};
-
 function servePage(
   request: IncomingMessage,
   response: ServerResponse,
-  webRoot: string,
+  files: PageFiles,
   log: Log,
 ): void {
   const { pathname } = new URL(request.url ?? '/', 'http://inspector');
+  const file = files.get(pathname);
   const headers = {
     'cache-control': 'no-store',
     'x-content-type-options': 'nosniff',
@@ -231,19 +168,11 @@ function servePage(
     });
     response.writeHead(200, { ...headers, 'content-type': 'text/html; charset=utf-8' });
     response.end(html);
-  } else if (FILES[pathname] !== undefined) {
-    fs.readFile(path.join(webRoot, pathname), (error, bytes) => {
-      if (error !== null) {
-        refuse(
-          response,
-          { status: 404, message: `${pathname} is missing: run npm run build.` },
-          log,
-        );
-        return;
-      }
-      response.writeHead(200, { ...headers, 'content-type': FILES[pathname] ?? '' });
-      response.end(bytes);
-    });
+  } else if (file?.bytes != null) {
+    response.writeHead(200, { ...headers, 'content-type': file.type });
+    response.end(file.bytes);
+  } else if (file !== undefined) {
+    refuse(response, { status: 404, message: `${pathname} is missing: run npm run build.` }, log);
   } else {
     response.writeHead(404, headers);
     response.end('There is nothing here. The Key Map is at /.\n');

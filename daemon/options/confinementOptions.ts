@@ -26,7 +26,7 @@ export interface Confinement {
   readonly sandbox: SandboxMode;
   readonly seccomp: SeccompAction;
   readonly modcaps: readonly CapabilityChange[];
-  /** Empty: the daemon's own id becomes 0. */
+  /** Empty: the daemon's own id is itself, and the only one. */
   readonly uidMap: readonly IdRange[];
   readonly gidMap: readonly IdRange[];
 }

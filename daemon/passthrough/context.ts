@@ -4,6 +4,7 @@ import type { InodeTables } from '../tables/inodeTables';
 import type { LookupTrace, Recorder } from '../tables/recorder';
 import type { Nodeid } from '../tables/identity';
 import type { CachePolicy } from './cachePolicy';
+import type { HostView } from './hostView';
 import type { MountFds } from './mountFds';
 import type { OpenFiles } from './openFiles';
 import type { HandleMode, Log, PassthroughOptions } from './options';
@@ -16,6 +17,7 @@ export interface Context {
   readonly recorder: Recorder;
   readonly log: Log;
   readonly options: PassthroughOptions;
+  readonly view: HostView;
   readonly cache: CachePolicy;
   readonly mountFds: MountFds;
   readonly openFiles: OpenFiles;
@@ -25,16 +27,23 @@ export interface Context {
   readonly handles: HandleMode;
   /** WANT_HANDLE or 0, for native lookups. */
   readonly lookupFlags: number;
+  /** The host calls security.capability otherwise: its name stands at CAPABILITY_NAME. */
+  readonly capabilityRenamed: boolean;
   /** How many descriptors the guest may make the daemon hold. */
   readonly fdLimit: number;
   /** Mounts on which a missing handle was already told, and mounts already reported. */
   readonly toldHandleless: Set<number>;
   readonly knownVolumes: Set<number>;
+  /** Whether it was told that the guest holds all descriptors that it may. */
+  toldFull: boolean;
 
   // The session.
   initialized: boolean;
   submounts: boolean;
   suppGroups: boolean;
+  securityContexts: boolean;
+  posixAcl: boolean;
+  writeback: boolean;
 
   // The request at hand.
   channel: DataChannel;

@@ -7,6 +7,8 @@ import type { HandleMode, Log } from './options';
 /** Kept for the daemon itself (virtiofsd: 609, and one per thread). */
 const RESERVED = 610;
 const DEFAULT_LIMIT = 1_000_000;
+/** So few that something is wrong, as in virtiofsd. */
+const FEW = 128;
 
 /**
  * Raises the limit as virtiofsd does.
@@ -35,7 +37,7 @@ export function raiseDescriptorLimit(
     limit = wanted;
   } else if (wanted === undefined) {
     const best = Math.min(DEFAULT_LIMIT, numberOfOpenFilesAllowed());
-    if (soft < best) {
+    if (soft < DEFAULT_LIMIT) {
       if (native.setOpenFilesLimit(best, Math.max(best, hard)) >= 0) {
         limit = best;
       } else if (native.setOpenFilesLimit(hard, hard) >= 0) {
@@ -46,10 +48,14 @@ export function raiseDescriptorLimit(
       }
     }
   }
-  if (limit <= RESERVED) {
-    throw new Error(`RLIMIT_NOFILE is ${limit}, but the daemon needs more than ${RESERVED}.`);
+  if (limit < RESERVED) {
+    throw new Error(
+      `RLIMIT_NOFILE is ${limit}, but the daemon needs ${RESERVED} and more: raise --rlimit-nofile.`,
+    );
   }
-  return limit - RESERVED;
+  const left = limit - RESERVED;
+  if (left < FEW) log('warn', `Only ${left} descriptors are left to the guest.`);
+  return left;
 }
 
 function numberOfOpenFilesAllowed(): number {

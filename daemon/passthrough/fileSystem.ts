@@ -36,7 +36,10 @@ import type { Context } from './context';
 import { NO_REPLY } from './context';
 import { raiseDescriptorLimit } from './descriptorLimit';
 import { EINVAL, EIO, ENOMEM, ENOSYS } from './errno';
+import { placeCapabilityName } from './fileCapabilities';
 import { usedFds } from './lookup';
+import type { HostView } from './hostView';
+import { unconfinedView } from './hostView';
 import { MountFds } from './mountFds';
 import { OpenFiles } from './openFiles';
 import { OPERATION_OF, isSilent } from './operations';
@@ -64,6 +67,7 @@ const NO_CHANNEL: DataChannel = {
 
 /**
  * @param tables empty; filled and emptied by requests
+ * @param view where the shared directory and /proc are for this process
  * @throws Error with a sentence for the user when the directory cannot be served as asked
  */
 export function createFileSystem(
@@ -72,19 +76,20 @@ export function createFileSystem(
   tables: InodeTables,
   recorder: Recorder,
   log: Log,
+  view: HostView = unconfinedView(options.sharedDir),
 ): FileSystem {
   const prepared = native.prepareThread();
   if (prepared < 0) {
     throw new Error(`The file system's thread cannot be set up (errno ${-prepared}).`);
   }
-  const memory = createScratch(native);
-  const rootFd = native.openPath(options.sharedDir, O_PATH | constants.O_DIRECTORY);
+  const memory = createScratch(native, view.proc?.procSelfFd);
+  const rootFd = native.openPath(view.root, O_PATH | constants.O_DIRECTORY);
   if (rootFd < 0) {
     throw new Error(
       `The shared directory ${options.sharedDir} cannot be opened (errno ${-rootFd}).`,
     );
   }
-  const mountFds = new MountFds(native, log);
+  const mountFds = new MountFds(native, log, view);
   const wanted = options.inodeFileHandles;
   const handles = workingHandleMode(native, mountFds, rootFd, options.sharedDir, wanted, log);
 
@@ -97,18 +102,24 @@ export function createFileSystem(
     recorder,
     log,
     options,
+    view,
     cache: CACHE_POLICIES[options.cache],
     mountFds,
     openFiles: new OpenFiles(native),
     trace,
     handles,
     lookupFlags: handles === 'never' ? 0 : WANT_HANDLE,
+    capabilityRenamed: placeCapabilityName(options, memory),
     fdLimit: raiseDescriptorLimit(native, options.rlimitNofile, handles, log),
     toldHandleless: new Set(),
     knownVolumes: new Set(),
+    toldFull: false,
     initialized: false,
     submounts: false,
     suppGroups: false,
+    securityContexts: false,
+    posixAcl: false,
+    writeback: false,
     channel: NO_CHANNEL,
     unique: 0,
     nodeid: NO_NODEID,

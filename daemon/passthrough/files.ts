@@ -3,13 +3,14 @@
 import { constants } from 'node:fs';
 import { REPLY, REQUEST, RESULT_WIDE, SLOT_FIRST } from '../../native/index';
 import { MAX_WRITE } from '../fuse/init';
-import { WRITE_CACHE } from '../fuse/opcodes';
+import { OPEN_KILL_SUIDGID, WRITE_CACHE, WRITE_KILL_SUIDGID } from '../fuse/opcodes';
 import { IN_UNIQUE, OPEN_OUT, OUT_HEADER, readU64, writeOpenOut } from '../fuse/wire';
 import type { Nodeid } from '../tables/identity';
 import type { Context } from './context';
 import { NO_REPLY } from './context';
 import { EBADF, EINVAL, ENFILE, ENOMEM, EROFS } from './errno';
-import { usedFds } from './lookup';
+import { dropCapabilitiesOf } from './fileCapabilities';
+import { hasRoom } from './lookup';
 import { isOpenable, refer, reported } from './references';
 
 const BODY = REPLY + OUT_HEADER;
@@ -27,12 +28,12 @@ const PASSED = O_ACCMODE | O_TRUNC | O_NONBLOCK | O_DSYNC | O_SYNC | O_DIRECT | 
  * are made per write, and a descriptor with O_APPEND would ignore the offsets of cached writes.
  */
 export function hostFlags(context: Context, flags: number): number {
-  const { writeback, allowDirectIo, preserveNoatime } = context.options;
+  const { allowDirectIo, preserveNoatime } = context.options;
   let host = flags & PASSED;
   if (!allowDirectIo) host &= ~O_DIRECT;
   if (!preserveNoatime) host &= ~O_NOATIME;
   // The peer's page cache reads before it writes parts of pages.
-  if (writeback && (host & O_ACCMODE) === O_WRONLY) host = (host & ~O_ACCMODE) | O_RDWR;
+  if (context.writeback && (host & O_ACCMODE) === O_WRONLY) host = (host & ~O_ACCMODE) | O_RDWR;
   return host;
 }
 
@@ -43,30 +44,49 @@ function refusedReadonly(context: Context, flags: number): number {
   return (flags & O_TRUNC) !== 0 ? -EINVAL : 0;
 }
 
-/** Opens an inode on the host and keeps it for the guest. Returns fh, or -errno. */
-export function openNode(context: Context, nodeid: Nodeid, flags: number): number {
+/**
+ * Opens an inode on the host and keeps it for the guest.
+ *
+ * @param kill whether truncating takes set-user-id and set-group-id bits off
+ * @returns fh, or -errno
+ */
+export function openNode(context: Context, nodeid: Nodeid, flags: number, kill: boolean): number {
   const refused = refusedReadonly(context, flags);
   if (refused < 0) return refused;
   const result = refer(context, SLOT_FIRST, nodeid);
   if (result < 0) return result;
   if (!isOpenable(context, nodeid)) return -EBADF;
-  if (usedFds(context) >= context.fdLimit) return -ENFILE;
-  const fd = context.native.open(SLOT_FIRST, hostFlags(context, flags) | (flags & O_DIRECTORY));
+  if (!hasRoom(context)) return -ENFILE;
+  const { native } = context;
+  const givenUp = kill && context.options.killprivV2 === true ? native.giveUpFsetid() : 0;
+  if (givenUp < 0) return givenUp;
+  const fd = native.open(SLOT_FIRST, hostFlags(context, flags) | (flags & O_DIRECTORY));
+  if (givenUp > 0) native.takeBackFsetid();
   if (fd < 0) return reported(context, fd, SLOT_FIRST, nodeid);
+  if ((flags & O_TRUNC) !== 0) {
+    const dropped = dropCapabilitiesOf(context, fd, nodeid);
+    if (dropped < 0) {
+      native.close(fd);
+      return dropped;
+    }
+  }
   return context.openFiles.add(fd, nodeid);
 }
 
 export function open(context: Context): number {
-  const flags = (context.memory.i32[context.bodyAt >> 2] ?? 0) & ~O_DIRECTORY;
-  const fh = openNode(context, context.nodeid, flags);
+  const { i32 } = context.memory;
+  const flags = i32[context.bodyAt >> 2] ?? 0;
+  const kill = ((i32[(context.bodyAt + 4) >> 2] ?? 0) & OPEN_KILL_SUIDGID) !== 0;
+  const fh = openNode(context, context.nodeid, flags, kill);
   if (fh < 0) return fh;
-  writeOpenOut(context.memory, BODY, fh, context.cache.fileFlags);
+  const { fileFlags, dirFlags } = context.cache;
+  writeOpenOut(context.memory, BODY, fh, (flags & O_DIRECTORY) === 0 ? fileFlags : dirFlags);
   return OPEN_OUT;
 }
 
 export function opendir(context: Context): number {
-  const flags = (context.memory.i32[context.bodyAt >> 2] ?? 0) & ~O_ACCMODE;
-  const fh = openNode(context, context.nodeid, flags | O_DIRECTORY);
+  const flags = context.memory.i32[context.bodyAt >> 2] ?? 0;
+  const fh = openNode(context, context.nodeid, flags | O_DIRECTORY, false);
   if (fh < 0) return fh;
   writeOpenOut(context.memory, BODY, fh, context.cache.dirFlags);
   return OPEN_OUT;
@@ -89,21 +109,38 @@ export function read(context: Context): number {
 }
 
 export function write(context: Context): number {
+  if (context.options.readonly) return -EROFS;
   const fd = fdOfRequest(context);
   if (fd < 0) return fd;
   const { bodyAt, memory } = context;
   const { u32 } = memory;
   const size = u32[(bodyAt + 16) >> 2] ?? 0;
   if (size > context.end - (bodyAt + 40)) return -EINVAL;
-  if (context.options.readonly) return -EROFS;
   const writeFlags = u32[(bodyAt + 20) >> 2] ?? 0;
   const openFlags = u32[(bodyAt + 32) >> 2] ?? 0;
   const append = (openFlags & O_APPEND) !== 0 && (writeFlags & WRITE_CACHE) === 0;
-  const written = context.channel.writeFile(fd, bodyAt + 40, size, bodyAt + 8, append);
+  const dropped = dropCapabilitiesOf(context, fd, context.nodeid);
+  if (dropped < 0) return dropped;
+  const kill = (writeFlags & WRITE_KILL_SUIDGID) !== 0 && context.options.killprivV2 === true;
+  const written = kill
+    ? writePlainly(context, fd, size, append)
+    : context.channel.writeFile(fd, bodyAt + 40, size, bodyAt + 8, append);
   if (written < 0) return written;
   u32[BODY >> 2] = written;
   u32[(BODY + 4) >> 2] = 0;
   return 8;
+}
+
+/** Writes without the right to keep set-user-id and set-group-id bits. */
+function writePlainly(context: Context, fd: number, size: number, append: boolean): number {
+  const { bodyAt, native } = context;
+  const givenUp = native.giveUpFsetid();
+  if (givenUp < 0) return givenUp;
+  try {
+    return context.channel.writeFile(fd, bodyAt + 40, size, bodyAt + 8, append);
+  } finally {
+    if (givenUp > 0) native.takeBackFsetid();
+  }
 }
 
 export function release(context: Context): number {
@@ -123,9 +160,9 @@ export function fsync(context: Context): number {
 }
 
 export function fallocate(context: Context): number {
+  if (context.options.readonly) return -EROFS;
   const fd = fdOfRequest(context);
   if (fd < 0) return fd;
-  if (context.options.readonly) return -EROFS;
   const { bodyAt } = context;
   const mode = context.memory.i32[(bodyAt + 24) >> 2] ?? 0;
   return context.native.fallocate(fd, mode, bodyAt + 8, bodyAt + 16);
@@ -144,9 +181,9 @@ export function lseek(context: Context): number {
 }
 
 export function copyFileRange(context: Context): number {
+  if (context.options.readonly) return -EROFS;
   const from = fdOfRequest(context);
   if (from < 0) return from;
-  if (context.options.readonly) return -EROFS;
   const { bodyAt, memory } = context;
   const node = readU64(memory, bodyAt + 16) as Nodeid;
   const to = context.openFiles.fd(readU64(memory, bodyAt + 24), node);

@@ -17,7 +17,7 @@ import {
   WANT_HANDLE,
 } from '../../native/index';
 import { ATTR_SUBMOUNT } from '../fuse/opcodes';
-import { ENTRY_OUT, writeEntryOut } from '../fuse/wire';
+import { ENTRY_ATTR, ENTRY_OUT, writeEntryOut } from '../fuse/wire';
 import { NO_FD, NO_HANDLE } from '../tables/candidate';
 import type { LookupOp } from '../tables/events';
 import type { Nodeid } from '../tables/identity';
@@ -25,6 +25,7 @@ import { NO_NODEID } from '../tables/identity';
 import type { ProbeResult } from '../tables/hitKind';
 import type { Context } from './context';
 import { ENFILE, EOPNOTSUPP, EOVERFLOW } from './errno';
+import { translateOwner } from './owners';
 import { refer, reported } from './references';
 import { reportVolume } from './volumes';
 
@@ -170,6 +171,7 @@ export function writeEntry(
   const flags = isSubmount(context, parent, nodeid as Nodeid) ? ATTR_SUBMOUNT : 0;
   const { timeout } = context.cache;
   writeEntryOut(context.memory, at, nodeid, record + RECORD_STAT, timeout, flags);
+  translateOwner(context, at + ENTRY_ATTR);
   return ENTRY_OUT;
 }
 
@@ -278,9 +280,23 @@ function makeRoom(context: Context): number {
     reportVolume(context, candidate.mntId, fd);
     return 0;
   }
-  if (usedFds(context) >= context.fdLimit) return ENFILE;
+  if (!hasRoom(context)) return ENFILE;
   reportVolume(context, candidate.mntId, candidate.fd);
   return 0;
+}
+
+/** Whether the guest may make the daemon hold one more descriptor. Says it when not, once. */
+export function hasRoom(context: Context): boolean {
+  if (usedFds(context) < context.fdLimit) return true;
+  if (!context.toldFull) {
+    context.toldFull = true;
+    context.log(
+      'error',
+      `The guest holds all ${context.fdLimit} descriptors that it may have and gets ENFILE: ` +
+        'raise --rlimit-nofile.',
+    );
+  }
+  return false;
 }
 
 /** Descriptors that the guest makes the daemon hold. */

@@ -4,9 +4,10 @@
  * the last one. Unlike virtiofsd, the mount point's octal escapes are decoded (hazards.md H20).
  */
 
-import { readFileSync } from 'node:fs';
 import type { Addon } from '../../native/index';
 import { EINVAL, EIO } from './errno';
+import type { HostView } from './hostView';
+import { mountPointOf, reopen } from './hostView';
 import type { Log } from './options';
 
 interface MountFd {
@@ -23,12 +24,14 @@ const S_IFREG = 0o100000;
 export class MountFds {
   readonly #native: Addon;
   readonly #log: Log;
+  readonly #view: HostView;
   readonly #mounts = new Map<number, MountFd>();
   readonly #complained = new Set<number>();
 
-  constructor(native: Addon, log: Log) {
+  constructor(native: Addon, log: Log, view: HostView) {
     this.#native = native;
     this.#log = log;
+    this.#view = view;
   }
 
   /**
@@ -68,7 +71,7 @@ export class MountFds {
   }
 
   #open(mntId: number): number {
-    const point = mountPointOf(mntId);
+    const point = mountPointOf(this.#view, mntId);
     if (point === undefined) {
       return this.#failed(mntId, EINVAL, 'it is not in /proc/self/mountinfo (unmounted?)');
     }
@@ -87,7 +90,7 @@ export class MountFds {
       if (type !== S_IFDIR && type !== S_IFREG) {
         return this.#failed(mntId, EIO, `${shown} is neither a directory nor a regular file`);
       }
-      const fd = this.#native.openPath(`/proc/self/fd/${path}`, 0);
+      const fd = reopen(this.#native, this.#view, path, 0);
       return fd < 0 ? this.#failed(mntId, -fd, `${shown} cannot be opened for reading`) : fd;
     } finally {
       this.#native.closeDescriptor(path);
@@ -106,23 +109,4 @@ export class MountFds {
     }
     return -errno;
   }
-}
-
-/** Field 5 of the mountinfo line whose field 1 is the id (proc(5)), escapes decoded, as bytes. */
-function mountPointOf(mntId: number): Buffer | undefined {
-  const prefix = `${mntId} `;
-  // latin1 keeps every byte of a path as one character.
-  for (const line of readFileSync('/proc/self/mountinfo', 'latin1').split('\n')) {
-    if (!line.startsWith(prefix)) continue;
-    const escaped = line.split(' ')[4];
-    if (escaped !== undefined) return Buffer.from(decodeOctal(escaped), 'latin1');
-  }
-  return undefined;
-}
-
-/** The kernel writes space, tab, newline and backslash as \ooo. */
-export function decodeOctal(escaped: string): string {
-  return escaped.replace(/\\([0-3][0-7]{2})/g, (_, digits: string) =>
-    String.fromCharCode(parseInt(digits, 8)),
-  );
 }

@@ -9,14 +9,15 @@ import {
   SLOT_FIRST,
   SLOT_SECOND,
 } from '../../native/index';
+import { OPEN_KILL_SUIDGID } from '../fuse/opcodes';
 import { ENTRY_OUT, OPEN_OUT, OUT_HEADER, readU64, writeOpenOut } from '../fuse/wire';
 import type { LookupOp } from '../tables/events';
 import type { Nodeid } from '../tables/identity';
 import type { Context } from './context';
-import { actAsCaller } from './credentials';
+import { NO_UMASK, actAsCaller } from './credentials';
 import { EBADF, EEXIST, ENFILE, ENOENT, EROFS } from './errno';
 import { hostFlags, openNode } from './files';
-import { forgetLookups, lookUpInPassing, lookUpName, settle, usedFds, writeEntry } from './lookup';
+import { forgetLookups, hasRoom, lookUpInPassing, lookUpName, settle, writeEntry } from './lookup';
 import { refer, reported, reportedOfTwo } from './references';
 import { nameLength, textLength } from './requestNames';
 
@@ -45,12 +46,14 @@ function made(
 }
 
 export function mknod(context: Context): number {
+  if (context.options.readonly) return -EROFS;
   const { nodeid, bodyAt, memory, lookupFlags } = context;
   const nameAt = bodyAt + 16;
   const length = nameLength(context, nameAt);
   if (length < 0) return length;
-  if (context.options.readonly) return -EROFS;
-  const result = actAsCaller(context, nameAt + length + 1) || refer(context, SLOT_FIRST, nodeid);
+  const umask = memory.i32[(bodyAt + 8) >> 2] ?? 0;
+  const result =
+    actAsCaller(context, nameAt + length + 1, umask) || refer(context, SLOT_FIRST, nodeid);
   if (result < 0) return result;
   const mode = memory.i32[bodyAt >> 2] ?? 0;
   const rdev = memory.i32[(bodyAt + 4) >> 2] ?? 0;
@@ -60,12 +63,14 @@ export function mknod(context: Context): number {
 }
 
 export function mkdir(context: Context): number {
+  if (context.options.readonly) return -EROFS;
   const { nodeid, bodyAt, memory, lookupFlags } = context;
   const nameAt = bodyAt + 8;
   const length = nameLength(context, nameAt);
   if (length < 0) return length;
-  if (context.options.readonly) return -EROFS;
-  const result = actAsCaller(context, nameAt + length + 1) || refer(context, SLOT_FIRST, nodeid);
+  const umask = memory.i32[(bodyAt + 4) >> 2] ?? 0;
+  const result =
+    actAsCaller(context, nameAt + length + 1, umask) || refer(context, SLOT_FIRST, nodeid);
   if (result < 0) return result;
   const mode = memory.i32[bodyAt >> 2] ?? 0;
   const answer = context.native.makeDirectory(SLOT_FIRST, nameAt, mode, lookupFlags, RECORD);
@@ -74,15 +79,16 @@ export function mkdir(context: Context): number {
 }
 
 export function symlink(context: Context): number {
+  if (context.options.readonly) return -EROFS;
   const { nodeid, bodyAt, lookupFlags } = context;
   const length = nameLength(context, bodyAt);
   if (length < 0) return length;
   const targetAt = bodyAt + length + 1;
   const targetLength = textLength(context, targetAt);
   if (targetLength < 0) return targetLength;
-  if (context.options.readonly) return -EROFS;
   const result =
-    actAsCaller(context, targetAt + targetLength + 1) || refer(context, SLOT_FIRST, nodeid);
+    actAsCaller(context, targetAt + targetLength + 1, NO_UMASK) ||
+    refer(context, SLOT_FIRST, nodeid);
   if (result < 0) return result;
   const answer = context.native.makeSymlink(SLOT_FIRST, bodyAt, targetAt, lookupFlags, RECORD);
   reported(context, answer, SLOT_FIRST, nodeid);
@@ -90,11 +96,11 @@ export function symlink(context: Context): number {
 }
 
 export function link(context: Context): number {
+  if (context.options.readonly) return -EROFS;
   const { nodeid, bodyAt, memory, lookupFlags } = context;
   const nameAt = bodyAt + 8;
   const length = nameLength(context, nameAt);
   if (length < 0) return length;
-  if (context.options.readonly) return -EROFS;
   const inode = readU64(memory, bodyAt) as Nodeid;
   const result = refer(context, SLOT_FIRST, inode) || refer(context, SLOT_SECOND, nodeid);
   if (result < 0) return result;
@@ -104,10 +110,10 @@ export function link(context: Context): number {
 }
 
 function remove(context: Context, op: 'UNLINK' | 'RMDIR', flags: number): number {
+  if (context.options.readonly) return -EROFS;
   const { nodeid, bodyAt } = context;
   const length = nameLength(context, bodyAt);
   if (length < 0) return length;
-  if (context.options.readonly) return -EROFS;
   const { i32 } = context.memory;
   if (!context.tables.has(nodeid)) return -EBADF;
   // The lookup opens the parent by its handle and leaves it open for the removal.
@@ -127,13 +133,13 @@ export function rmdir(context: Context): number {
 }
 
 function move(context: Context, namesAt: number, flags: number): number {
+  if (context.options.readonly) return -EROFS;
   const { nodeid, bodyAt, memory } = context;
   const length = nameLength(context, namesAt);
   if (length < 0) return length;
   const newAt = namesAt + length + 1;
   const newLength = nameLength(context, newAt);
   if (newLength < 0) return newLength;
-  if (context.options.readonly) return -EROFS;
   const newParent = readU64(memory, bodyAt) as Nodeid;
   // Both paths stop meaning what they meant: the source goes away, the target is replaced.
   lookUpInPassing(context, 'RENAME', nodeid, namesAt, length);
@@ -160,9 +166,11 @@ export function create(context: Context): number {
   if (length < 0) return length;
   const flags = memory.i32[bodyAt >> 2] ?? 0;
   if (context.options.readonly) return createReadonly(context, nameAt, length, flags);
-  const result = actAsCaller(context, nameAt + length + 1) || refer(context, SLOT_FIRST, nodeid);
+  const umask = memory.i32[(bodyAt + 8) >> 2] ?? 0;
+  const result =
+    actAsCaller(context, nameAt + length + 1, umask) || refer(context, SLOT_FIRST, nodeid);
   if (result < 0) return result;
-  if (usedFds(context) >= context.fdLimit) return -ENFILE;
+  if (!hasRoom(context)) return -ENFILE;
   const mode = memory.i32[(bodyAt + 4) >> 2] ?? 0;
   const answer = native.create(
     SLOT_FIRST,
@@ -189,7 +197,8 @@ function openExisting(context: Context, nameAt: number, length: number, flags: n
   const { nodeid } = context;
   const found = lookUpName(context, 'CREATE', nodeid, nameAt, length);
   if (found < 0) return found;
-  const fh = openNode(context, found as Nodeid, flags);
+  const kill = (context.memory.u32[(context.bodyAt + 12) >> 2] ?? 0) & OPEN_KILL_SUIDGID;
+  const fh = openNode(context, found as Nodeid, flags, kill !== 0);
   if (fh < 0) {
     // The guest never learns of the entry, so it will not forget it: virtiofsd leaks this count.
     forgetLookups(context, found as Nodeid, 1, 'CREATE');

@@ -54,6 +54,10 @@ export function reportedOfTwo(
   return reported(context, reported(context, result, slotA, nodeA), slotB, nodeB);
 }
 
+export function isRegular(context: Context, nodeid: Nodeid): boolean {
+  return (context.tables.modeOf(nodeid) & S_IFMT) === S_IFREG;
+}
+
 /** Whether an entry may be opened on the host: opening a FIFO blocks, opening a device acts. */
 export function isOpenable(context: Context, nodeid: Nodeid): boolean {
   const type = context.tables.modeOf(nodeid) & S_IFMT;

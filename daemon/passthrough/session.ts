@@ -22,8 +22,10 @@ import { IN_LENGTH, OUT_HEADER } from '../fuse/wire';
 import { NO_HANDLE } from '../tables/candidate';
 import type { Context } from './context';
 import { NO_REPLY } from './context';
-import { EPROTO } from './errno';
-import { identify } from './lookup';
+import { ENFILE, EPROTO } from './errno';
+import { reopen } from './hostView';
+import { hasRoom, identify } from './lookup';
+import type { Negotiation } from './options';
 import { reportVolume } from './volumes';
 
 const BODY = REPLY + OUT_HEADER;
@@ -47,20 +49,44 @@ export function init(context: Context, rootFd: number): number {
     return -EPROTO;
   }
   const length = (u32[(REQUEST + IN_LENGTH) >> 2] ?? 0) - 40;
+  const { posixAcl = 'never', securityLabel = 'never' } = options;
   const agreement = agree(memory, bodyAt, length, {
     readdirplus: options.readdirplus && context.cache.readdirplus,
     writeback: options.writeback,
-    submounts: options.announceSubmounts,
+    posixAcl: posixAcl !== 'never',
+    securityContext: securityLabel !== 'never',
+    killpriv: options.killprivV2 === true,
+    mmap: options.allowMmap === true,
   });
-  // A guest that was reset sends no DESTROY: INIT begins from nothing (virtio-fs.md 8, 11).
+  // A guest that was reset sends no DESTROY: INIT begins from nothing.
   if (context.initialized) endSession(context);
+  context.posixAcl = has(agreement, InitBit.POSIX_ACL);
+  context.securityContexts = has(agreement, InitBit.SECURITY_CTX);
+  const refused =
+    !(context.posixAcl || canGoWithout(context, posixAcl, '--posix-acl')) ||
+    !(context.securityContexts || canGoWithout(context, securityLabel, '--security-label'));
+  if (refused) return -EPROTO;
+  if (options.killprivV2 === true && !has(agreement, InitBit.HANDLE_KILLPRIV_V2)) {
+    log('warn', 'The peer does not know --killpriv-v2: it is not used.');
+  }
   const result = insertRoot(context, rootFd);
   if (result < 0) return result;
-  context.submounts = has(agreement, InitBit.SUBMOUNTS);
+  context.submounts = options.announceSubmounts && has(agreement, InitBit.SUBMOUNTS);
   context.suppGroups = has(agreement, InitBit.CREATE_SUPP_GROUP);
+  context.writeback = has(agreement, InitBit.WRITEBACK_CACHE);
   context.initialized = true;
   writeInitOut(memory, BODY, agreement);
   return INIT_OUT;
+}
+
+/** Whether a session may begin although the peer does not offer what an option asks for. */
+function canGoWithout(context: Context, wanted: Negotiation, option: string): boolean {
+  if (wanted === 'always') {
+    context.log('error', `The peer does not offer what ${option} needs: the mount fails.`);
+  } else if (wanted === 'auto') {
+    context.log('warn', `The peer does not offer what ${option} needs: it is not used.`);
+  }
+  return wanted !== 'always';
 }
 
 export function destroy(context: Context): number {
@@ -88,7 +114,8 @@ function insertRoot(context: Context, rootFd: number): number {
   const result = native.probe(SLOT_THIRD, context.lookupFlags, RECORD);
   if (result < 0) return result;
   if (i32[(RECORD + RECORD_HANDLE_ERRNO) >> 2] !== 0) {
-    const fd = native.openPath(`/proc/self/fd/${rootFd}`, O_PATH);
+    if (!hasRoom(context)) return -ENFILE;
+    const fd = reopen(native, context.view, rootFd, O_PATH);
     if (fd < 0) return fd;
     i32[(RECORD + RECORD_FD) >> 2] = fd;
   }

@@ -4,8 +4,10 @@
 
 #include <utility>
 
+#include "cold.h"
 #include "layout.h"
 #include "state.h"
+#include "vhostDevice.h"
 
 State::~State() {
   for (int fd : {procSelfFd, dataPipe[0], dataPipe[1]}) {
@@ -17,7 +19,8 @@ namespace {
 
 constexpr size_t kPage = 4096;
 
-// attach(memory: ArrayBuffer): registers the memory that all hot calls of this thread work in.
+// attach(memory: ArrayBuffer, procSelfFd): registers the memory that all hot calls of this thread
+// work in, and the process's /proc/self/fd where that path cannot be reached (-1: open it).
 // Returns where in it the scratch begins: its first page boundary, for the sake of O_DIRECT.
 Napi::Value attach(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
@@ -33,7 +36,9 @@ Napi::Value attach(const Napi::CallbackInfo& info) {
     return env.Undefined();
   }
   if (state->procSelfFd < 0) {
-    state->procSelfFd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    const int given = intOf(info[1], -1);
+    state->procSelfFd = given >= 0 ? fcntl(given, F_DUPFD_CLOEXEC, 0)
+                                   : open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (state->procSelfFd < 0) {
       Napi::Error::New(env, "cannot open /proc/self/fd: is /proc mounted?")
           .ThrowAsJavaScriptException();
@@ -55,12 +60,16 @@ Napi::Object layoutNumbers(Napi::Env env) {
       {"RESULT_OPEN_FD", layout::kResultOpenFd},
       {"RESULT_WIDE", layout::kResultWide},
       {"RESULT_NEXT", layout::kResultNext},
+      {"RESULT_TROUBLE", layout::kResultTrouble},
+      {"RESULT_TROUBLE_RING", layout::kResultTroubleRing},
       {"CREDS", layout::kCreds},
       {"MAX_GROUPS", layout::kMaxGroups},
       {"SLOT_FIRST", layout::kSlotFirst},
       {"SLOT_SECOND", layout::kSlotSecond},
       {"SLOT_THIRD", layout::kSlotThird},
       {"NAME", layout::kName},
+      {"MAKING_UMASK", layout::kMakingUmask},
+      {"MAKING_CONTEXT", layout::kMakingContext},
       {"RECORD_ERRNO", layout::kRecordErrno},
       {"RECORD_FD", layout::kRecordFd},
       {"RECORD_HANDLE_ERRNO", layout::kRecordHandleErrno},
@@ -82,6 +91,10 @@ Napi::Object layoutNumbers(Napi::Env env) {
       {"REPLY", layout::kReply},
       {"REPLY_SIZE", layout::kReplySize},
       {"SCRATCH_SIZE", layout::kScratchSize},
+      {"TROUBLE_CHAIN", layout::kTroubleChain},
+      {"TROUBLE_HEAD", layout::kTroubleHead},
+      {"TROUBLE_RING", layout::kTroubleRing},
+      {"TROUBLE_ROOM", layout::kTroubleRoom},
       {"WANT_HANDLE", layout::kWantHandle},
       {"KEEP_PARENT", layout::kKeepParent},
       {"KEEP_DAC_OVERRIDE", static_cast<int32_t>(layout::kCredsKeepDacOverride)},
@@ -97,15 +110,21 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("attach", Napi::Function::New(env, attach));
   exports.Set("layout", layoutNumbers(env));
   defineAttributes(env, exports, state);
-  defineCredentials(env, exports);
+  defineCapabilities(env, exports);
+  defineConfinement(env, exports);
+  defineCredentials(env, exports, state);
   defineDirectories(env, exports, state);
   defineFiles(env, exports, state);
   defineLookup(env, exports, state);
+  defineLoopback(env, exports);
   defineMounting(env, exports);
   defineNames(env, exports, state);
   defineProbing(env, exports);
+  defineSeccomp(env, exports);
   defineSession(env, exports, state);
   defineTimes(env, exports);
+  defineSyslog(env, exports);
+  defineVhost(env, exports, state);
   defineXattr(env, exports, state);
   return exports;
 }

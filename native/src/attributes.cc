@@ -1,6 +1,7 @@
 // GETATTR, SETATTR, STATFS, READLINK.
 #include <sys/statvfs.h>
 
+#include "credentials.h"
 #include "inode.h"
 #include "state.h"
 
@@ -34,6 +35,7 @@ enum : uint32_t {
   kMtime = 0x20,
   kAtimeNow = 0x80,
   kMtimeNow = 0x100,
+  kKillSuidgid = 0x800,
 };
 
 // SETATTR in virtiofsd's order: mode, owner, size, times; then the attributes as they are now.
@@ -56,6 +58,8 @@ int32_t setattr(State& state, int32_t slot, int32_t fh, int32_t bodyAt, int32_t 
     if (fchownat(inode.fd(), "", uid, gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0) return -errno;
   }
   if (body.valid & kSize) {
+    WithoutFsetid plain((body.valid & kKillSuidgid) != 0);
+    if (plain.failure() != 0) return -plain.failure();
     if (fh >= 0) {
       if (ftruncate(fh, static_cast<off_t>(body.size)) < 0) return -errno;
     } else {
@@ -82,6 +86,18 @@ int32_t setattr(State& state, int32_t slot, int32_t fh, int32_t bodyAt, int32_t 
     if (result < 0) return -errno;
   }
   return statInto(state, inode.fd(), record);
+}
+
+// Takes the set-group-id bit off an inode.
+int32_t clearSgid(State& state, int32_t slot) {
+  OpenInode inode = OpenInode::path(state, slot);
+  if (inode.failed()) return -errno;
+  struct stat st;
+  if (fstat(inode.fd(), &st) < 0) return -errno;
+  char name[16];
+  OpenInode::descriptorName(inode.fd(), name);
+  const mode_t mode = st.st_mode & 07777 & ~static_cast<mode_t>(S_ISGID);
+  return negated(fchmodat(state.procSelfFd, name, mode, 0));
 }
 
 // Writes struct fuse_kstatfs (80 bytes).
@@ -112,6 +128,7 @@ int32_t readlinkInto(State& state, int32_t slot, int32_t outAt, int32_t size) {
 void defineAttributes(Napi::Env env, Napi::Object exports, State* state) {
   defineHot<getattr>(env, exports, state, "getattr");
   defineHot<setattr>(env, exports, state, "setattr");
+  defineHot<clearSgid>(env, exports, state, "clearSgid");
   defineHot<statfsInto>(env, exports, state, "statfs");
   defineHot<readlinkInto>(env, exports, state, "readlink");
 }

@@ -14,8 +14,8 @@ inline std::string pathOf(const Napi::Value& value) {
   return value.IsString() ? value.As<Napi::String>().Utf8Value() : std::string();
 }
 
-inline int intOf(const Napi::Value& value) {
-  return value.IsNumber() ? value.As<Napi::Number>().Int32Value() : 0;
+inline int intOf(const Napi::Value& value, int missing = 0) {
+  return value.IsNumber() ? value.As<Napi::Number>().Int32Value() : missing;
 }
 
 // The result of a system call, or -errno.

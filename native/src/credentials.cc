@@ -24,6 +24,25 @@ bool raiseDacOverride() {
   return syscall(SYS_capset, &header, data) == 0;
 }
 
+// Takes CAP_FSETID out of the calling thread's effective set: 1, or 0 when it is not in there, or
+// -errno.
+int32_t dropFsetid() {
+  struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  struct __user_cap_data_struct data[2] = {};
+  if (syscall(SYS_capget, &header, data) < 0) return -errno;
+  if ((data[0].effective & (1u << CAP_FSETID)) == 0) return 0;
+  data[0].effective &= ~(1u << CAP_FSETID);
+  return syscall(SYS_capset, &header, data) < 0 ? -errno : 1;
+}
+
+long raiseFsetid() {
+  struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  struct __user_cap_data_struct data[2] = {};
+  if (syscall(SYS_capget, &header, data) < 0) return -1;
+  data[0].effective |= 1u << CAP_FSETID;
+  return syscall(SYS_capset, &header, data);
+}
+
 // A thread that cannot get its own identity back would serve later requests with a stranger's
 // rights: there is no safe way on.
 void mustRestore(long result, const char* what) {
@@ -65,7 +84,13 @@ CredentialSwitch::CredentialSwitch(State& state)
     if ((wanted[3] & layout::kCredsKeepDacOverride) && !raiseDacOverride()) {
       failure_ = errno;
       restore();
+      return;
     }
+  }
+  const uint32_t mask = *state.at<const uint32_t>(layout::kMakingUmask);
+  if (mask != 0) {
+    umask(static_cast<mode_t>(mask));
+    masked_ = true;
   }
 }
 
@@ -76,13 +101,38 @@ CredentialSwitch::~CredentialSwitch() {
 }
 
 void CredentialSwitch::restore() {
+  if (masked_) umask(0);
+  masked_ = false;
   if (uidSwitched_) mustRestore(syscall(SYS_setresuid, kKeep, uid_, kKeep), "user id");
   if (gidSwitched_) mustRestore(syscall(SYS_setresgid, kKeep, gid_, kKeep), "group id");
   if (groupsSwitched_) mustRestore(syscall(SYS_setgroups, 0ul, nullptr), "groups");
   uidSwitched_ = gidSwitched_ = groupsSwitched_ = false;
 }
 
+WithoutFsetid::WithoutFsetid(bool wanted) {
+  if (!wanted) return;
+  const int32_t result = dropFsetid();
+  dropped_ = result == 1;
+  if (result < 0) failure_ = -result;
+}
+
+WithoutFsetid::~WithoutFsetid() {
+  if (!dropped_) return;
+  const int kept = errno;
+  mustRestore(raiseFsetid(), "capabilities");
+  errno = kept;
+}
+
 namespace {
+
+// For what is written elsewhere (session.cc, vhost.cc): the same in two calls. 1 when the
+// capability was given up and must be taken back.
+int32_t giveUpFsetid(State&) { return dropFsetid(); }
+
+int32_t takeBackFsetid(State&) {
+  mustRestore(raiseFsetid(), "capabilities");
+  return 0;
+}
 
 // prepareThread(): gives the calling thread its own working directory and umask
 // (unshare(CLONE_FS)), umask 0, and as root no supplementary groups. 0 or -errno.
@@ -102,6 +152,8 @@ Napi::Value prepareThread(const Napi::CallbackInfo& info) {
 
 }  // namespace
 
-void defineCredentials(Napi::Env env, Napi::Object exports) {
+void defineCredentials(Napi::Env env, Napi::Object exports, State* state) {
+  defineHot<giveUpFsetid>(env, exports, state, "giveUpFsetid");
+  defineHot<takeBackFsetid>(env, exports, state, "takeBackFsetid");
   exports.Set("prepareThread", Napi::Function::New(env, prepareThread));
 }

@@ -12,6 +12,8 @@ constexpr int32_t kResultReplyErrno = kResult + 4;   // errno of the last write 
 constexpr int32_t kResultOpenFd = kResult + 8;       // descriptor made by create
 constexpr int32_t kResultWide = kResult + 16;        // one u64 (lseek, cookies)
 constexpr int32_t kResultNext = kResult + 24;        // offset of the dirent after a batch
+constexpr int32_t kResultTrouble = kResult + 32;      // what a guest did wrong (kTrouble...), or 0
+constexpr int32_t kResultTroubleRing = kResult + 36;  // in which ring
 
 // CREDS: u32 uid, gid, groups + 1 (0 = leave them), flags, then the groups.
 constexpr int32_t kCreds = 256;
@@ -27,6 +29,10 @@ constexpr int32_t kSlotThird = kSlotSecond + kSlotSize;
 
 // Room for names that TypeScript builds itself.
 constexpr int32_t kName = 1280;
+
+// MAKING: u32 umask; i32 nameAt, valueAt, size of the security context (nameAt 0: none).
+constexpr int32_t kMakingUmask = 1792;
+constexpr int32_t kMakingContext = kMakingUmask + 4;
 
 // IDENTITY RECORDS: what a lookup learned about one object.
 constexpr int32_t kRecordErrno = 0;        // errno of open or statx, 0 when found
@@ -60,6 +66,12 @@ constexpr int32_t kHandleBytes = 128;  // MAX_HANDLE_SZ of the kernel
 
 // An eventfd adds up what is written to it: from this sum on, one of the writers wanted to stop.
 constexpr uint64_t kStopCount = 1ull << 32;
+
+// What a guest can do wrong with a ring; see native/index.ts.
+constexpr int32_t kTroubleChain = 1;
+constexpr int32_t kTroubleHead = 2;
+constexpr int32_t kTroubleRing = 3;
+constexpr int32_t kTroubleRoom = 4;
 
 // Flags of lookups.
 constexpr int32_t kWantHandle = 1;

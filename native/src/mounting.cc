@@ -27,9 +27,10 @@ Napi::Value unmountIt(const Napi::CallbackInfo& info) {
   return resultOf(info.Env(), umount2(pathOf(info[0]).c_str(), intOf(info[1])));
 }
 
-// openPath(path, flags): a descriptor or -errno; O_CLOEXEC is added.
+// openPath(path, flags, directory): a descriptor or -errno; O_CLOEXEC is added.
 Napi::Value openPath(const Napi::CallbackInfo& info) {
-  return resultOf(info.Env(), open(pathOf(info[0]).c_str(), intOf(info[1]) | O_CLOEXEC));
+  return resultOf(info.Env(), openat(intOf(info[2], AT_FDCWD), pathOf(info[0]).c_str(),
+                                     intOf(info[1]) | O_CLOEXEC));
 }
 
 Napi::Value closeDescriptor(const Napi::CallbackInfo& info) {

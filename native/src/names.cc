@@ -1,11 +1,34 @@
 // Operations on names: CREATE, MKNOD, MKDIR, SYMLINK, LINK, UNLINK, RMDIR, RENAME.
 #include <sys/syscall.h>
+#include <sys/xattr.h>
 
 #include "credentials.h"
 #include "inode.h"
 #include "state.h"
+#include "xattr.h"
 
 namespace {
+
+// The security context at MAKING, which the guest's kernel computed for a new object.
+struct SecurityContext {
+  explicit SecurityContext(State& state) {
+    const int32_t* words = state.at<const int32_t>(layout::kMakingContext);
+    if (words[0] == 0) return;
+    name = state.at<const char>(words[0]);
+    value = state.at<const uint8_t>(words[1]);
+    size = static_cast<size_t>(words[2]);
+  }
+  const char* name = nullptr;  // of the attribute; null: none was sent
+  const void* value = nullptr;
+  size_t size = 0;
+};
+
+// What could not be labelled must not stay: takes the name away and leaves errno as it was.
+int32_t takenBack(int parent, const char* name, int flags) {
+  const int failure = errno;
+  unlinkat(parent, name, flags);
+  return -failure;
+}
 
 // CREATE: makes the file as the caller (O_CREAT|O_EXCL, virtio-fs.md 4.7 of the design) and
 // identifies it through the new descriptor, so that nobody can put another file under the name in
@@ -23,6 +46,12 @@ int32_t create(State& state, int32_t parentSlot, int32_t nameAt, int32_t flags, 
                 flags | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, static_cast<mode_t>(mode));
   }
   if (fd < 0) return -errno;
+  const SecurityContext context(state);
+  if (context.name != nullptr && fsetxattr(fd, context.name, context.value, context.size, 0) < 0) {
+    const int32_t failure = takenBack(parent.fd(), state.at<const char>(nameAt), 0);
+    close(fd);
+    return failure;
+  }
   state.word(record + layout::kRecordFd) = -1;
   int32_t result = identify(state, fd, record, lookupFlags);
   const bool needsPath = state.word(record + layout::kRecordHandleErrno) != 0;
@@ -52,6 +81,21 @@ int32_t identifyName(State& state, int parent, const char* name, int32_t flags, 
   return result;
 }
 
+// The same for what was just made: labels it first. removeFlags: how it is taken back.
+int32_t labelAndIdentify(State& state, int parent, const char* name, int removeFlags,
+                         int32_t flags, int32_t record) {
+  const SecurityContext context(state);
+  if (context.name != nullptr) {
+    const int fd = openChild(state, parent, name);
+    if (fd < 0) return takenBack(parent, name, removeFlags);
+    const int result = setXattrOfPath(state, fd, context.name, context.value, context.size);
+    const int32_t failure = result < 0 ? takenBack(parent, name, removeFlags) : 0;
+    close(fd);
+    if (failure < 0) return failure;
+  }
+  return identifyName(state, parent, name, flags, record);
+}
+
 int32_t makeNode(State& state, int32_t parentSlot, int32_t nameAt, int32_t mode, int32_t rdev,
                  int32_t lookupFlags, int32_t record) {
   OpenInode parent = OpenInode::path(state, parentSlot);
@@ -67,7 +111,7 @@ int32_t makeNode(State& state, int32_t parentSlot, int32_t nameAt, int32_t mode,
       return -errno;
     }
   }
-  return identifyName(state, parent.fd(), name, lookupFlags, record);
+  return labelAndIdentify(state, parent.fd(), name, 0, lookupFlags, record);
 }
 
 int32_t makeDirectory(State& state, int32_t parentSlot, int32_t nameAt, int32_t mode,
@@ -80,7 +124,7 @@ int32_t makeDirectory(State& state, int32_t parentSlot, int32_t nameAt, int32_t 
     if (caller.failure() != 0) return -caller.failure();
     if (mkdirat(parent.fd(), name, static_cast<mode_t>(mode)) < 0) return -errno;
   }
-  return identifyName(state, parent.fd(), name, lookupFlags, record);
+  return labelAndIdentify(state, parent.fd(), name, AT_REMOVEDIR, lookupFlags, record);
 }
 
 int32_t makeSymlink(State& state, int32_t parentSlot, int32_t nameAt, int32_t targetAt,
@@ -93,7 +137,7 @@ int32_t makeSymlink(State& state, int32_t parentSlot, int32_t nameAt, int32_t ta
     if (caller.failure() != 0) return -caller.failure();
     if (symlinkat(state.at<const char>(targetAt), parent.fd(), name) < 0) return -errno;
   }
-  return identifyName(state, parent.fd(), name, lookupFlags, record);
+  return labelAndIdentify(state, parent.fd(), name, 0, lookupFlags, record);
 }
 
 int32_t makeLink(State& state, int32_t slot, int32_t parentSlot, int32_t nameAt,

@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <sys/uio.h>
 
+#include "fileData.h"
 #include "inode.h"
 #include "state.h"
 
@@ -205,19 +206,6 @@ int sendBySplice(State& state, int fuseFd, int fd, int64_t offset, int32_t size,
   return 0;
 }
 
-// Reads until `size` bytes or the end of the file.
-int32_t readAll(int fd, uint8_t* to, int32_t size, int64_t offset) {
-  int32_t done = 0;
-  while (done < size) {
-    const ssize_t n = pread(fd, to + done, static_cast<size_t>(size - done), offset + done);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return done > 0 ? done : -errno;
-    if (n == 0) break;
-    done += static_cast<int32_t>(n);
-  }
-  return done;
-}
-
 // Answers a READ of `size` bytes at the offset at offsetAt. Returns 0 when the reply was sent, or
 // -errno when reading failed and nothing was sent.
 int32_t sendFile(State& state, int32_t fuseFd, int32_t fd, int32_t offsetAt, int32_t size,
@@ -244,20 +232,6 @@ int32_t readFile(State& state, int32_t fd, int32_t toAt, int32_t size, int32_t o
   int64_t offset;
   memcpy(&offset, state.scratch + offsetAt, sizeof offset);
   return readAll(fd, state.at<uint8_t>(toAt), size, offset);
-}
-
-int32_t writeAll(int fd, const uint8_t* from, int32_t size, int64_t offset, int flags) {
-  int32_t done = 0;
-  while (done < size) {
-    struct iovec piece = {const_cast<uint8_t*>(from) + done, static_cast<size_t>(size - done)};
-    const ssize_t n = flags == 0 ? pwrite(fd, piece.iov_base, piece.iov_len, offset + done)
-                                 : pwritev2(fd, &piece, 1, offset + done, flags);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return done > 0 ? done : -errno;
-    if (n == 0) break;
-    done += static_cast<int32_t>(n);
-  }
-  return done;
 }
 
 // Writes the payload of the WRITE at hand. Returns the bytes written or -errno.

@@ -7,11 +7,14 @@
 #include <cstdint>
 #include <cstring>
 #include <ctime>
+#include <memory>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "layout.h"
+
+class VhostDevice;
 
 struct State {
   uint8_t* scratch = nullptr;
@@ -28,6 +31,8 @@ struct State {
   int64_t receivedAt = 0;         // CLOCK_MONOTONIC ns of the request at hand
   // Requests that were put aside, innermost last: how long each had been under way.
   std::vector<int64_t> aside;
+
+  std::unique_ptr<VhostDevice> vhost;  // of the thread that serves a virtual machine
 
   template <typename T>
   T* at(int32_t offset) {
@@ -96,10 +101,16 @@ void defineAttributes(Napi::Env env, Napi::Object exports, State* state);
 void defineDirectories(Napi::Env env, Napi::Object exports, State* state);
 void defineFiles(Napi::Env env, Napi::Object exports, State* state);
 void defineLookup(Napi::Env env, Napi::Object exports, State* state);
+void defineLoopback(Napi::Env env, Napi::Object exports);
 void defineMounting(Napi::Env env, Napi::Object exports);
 void defineNames(Napi::Env env, Napi::Object exports, State* state);
 void defineProbing(Napi::Env env, Napi::Object exports);
 void defineSession(Napi::Env env, Napi::Object exports, State* state);
 void defineTimes(Napi::Env env, Napi::Object exports);
+void defineSyslog(Napi::Env env, Napi::Object exports);
+void defineVhost(Napi::Env env, Napi::Object exports, State* state);
 void defineXattr(Napi::Env env, Napi::Object exports, State* state);
-void defineCredentials(Napi::Env env, Napi::Object exports);
+void defineCapabilities(Napi::Env env, Napi::Object exports);
+void defineConfinement(Napi::Env env, Napi::Object exports);
+void defineCredentials(Napi::Env env, Napi::Object exports, State* state);
+void defineSeccomp(Napi::Env env, Napi::Object exports);

@@ -6,6 +6,7 @@
 
 #include "inode.h"
 #include "state.h"
+#include "xattr.h"
 
 namespace {
 
@@ -78,6 +79,13 @@ int32_t removeXattr(State& state, int32_t slot, int32_t regular, int32_t nameAt)
 }
 
 }  // namespace
+
+int setXattrOfPath(State& state, int fd, const char* name, const void* value, size_t size) {
+  char path[16];
+  OpenInode::descriptorName(fd, path);
+  InsideProcSelfFd here(state);
+  return here.failed() ? -1 : setxattr(path, name, value, size, 0);
+}
 
 void defineXattr(Napi::Env env, Napi::Object exports, State* state) {
   defineHot<setXattr>(env, exports, state, "setXattr");

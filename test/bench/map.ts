@@ -16,6 +16,9 @@ import { newToken } from '../../daemon/inspector/access';
 import { connect } from '../../daemon/inspector/connect';
 import { EventHistory } from '../../daemon/inspector/eventHistory';
 import { startInspectorServer } from '../../daemon/inspector/inspectorServer';
+import { listenForInspector } from '../../daemon/inspector/listening';
+import { readPage } from '../../daemon/inspector/page';
+import { loadAddon } from '../../native/index';
 import { benchRoot, median, quantile, table } from './measure';
 import { lookupOf, modelOf } from './millionEntries';
 
@@ -81,11 +84,11 @@ async function manyEntries(browser: Browser, count: number): Promise<string[][]>
   const token = newToken();
   const quiet = { info: () => undefined, warn: () => undefined };
   const server = await startInspectorServer(
-    { kind: 'tcp', host: '127.0.0.1', port: 0 },
+    listenForInspector(loadAddon(), { kind: 'tcp', host: '127.0.0.1', port: 0 }),
     token,
     model,
     history,
-    path.join(benchRoot(), 'dist/webview'),
+    readPage(path.join(benchRoot(), 'dist/webview')),
     quiet,
   );
   const pictures: number[] = [];

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { readGroups } from '../../daemon/fuse/extensions';
+import { readExtensions } from '../../daemon/fuse/extensions';
 import { FUSE_MINOR, InitBit, agree, has, writeInitOut } from '../../daemon/fuse/init';
 import { checkName, stringLength } from '../../daemon/fuse/names';
 import { BODY_SIZE, Opcode } from '../../daemon/fuse/opcodes';
@@ -107,7 +107,14 @@ describe('INIT', () => {
     memory.u32.set([7, 45, 131072, flags >>> 0, flags2], 0);
     return memory;
   }
-  const wishes = { readdirplus: true, writeback: false, submounts: true };
+  const wishes = {
+    readdirplus: true,
+    writeback: false,
+    posixAcl: false,
+    securityContext: false,
+    killpriv: false,
+    mmap: false,
+  };
 
   it('grants what is offered and wanted, and nothing else', () => {
     // What Linux 6.1 offers to a guest, and what virtiofsd answers (virtio-fs.md 3.2).
@@ -126,11 +133,33 @@ describe('INIT', () => {
   });
 
   it('follows the wishes', () => {
-    const none = { readdirplus: false, writeback: true, submounts: false };
-    const agreement = agree(offer(-1, -1), 0, 64, none);
-    expect(has(agreement, InitBit.DO_READDIRPLUS)).toBe(false);
-    expect(has(agreement, InitBit.SUBMOUNTS)).toBe(false);
-    expect(has(agreement, InitBit.WRITEBACK_CACHE)).toBe(true);
+    const off = { ...wishes, readdirplus: false };
+    const agreement = agree(offer(-1, -1), 0, 64, off);
+    const optional = [
+      ...[InitBit.DO_READDIRPLUS, InitBit.WRITEBACK_CACHE, InitBit.POSIX_ACL, InitBit.DONT_MASK],
+      ...[InitBit.SETXATTR_EXT, InitBit.HANDLE_KILLPRIV_V2, InitBit.SECURITY_CTX],
+      InitBit.DIRECT_IO_ALLOW_MMAP,
+    ];
+    for (const bit of optional) expect(has(agreement, bit), `bit ${bit}`).toBe(false);
+    const on = agree(offer(-1, -1), 0, 64, {
+      readdirplus: true,
+      writeback: true,
+      posixAcl: true,
+      securityContext: true,
+      killpriv: true,
+      mmap: true,
+    });
+    for (const bit of optional) expect(has(on, bit), `bit ${bit}`).toBe(true);
+  });
+
+  it('grants ACLs whole or not at all', () => {
+    const wanted = { ...wishes, posixAcl: true };
+    for (const missing of [InitBit.DONT_MASK, InitBit.POSIX_ACL, InitBit.SETXATTR_EXT]) {
+      const agreement = agree(offer(~(1 << missing), -1), 0, 64, wanted);
+      for (const bit of [InitBit.DONT_MASK, InitBit.POSIX_ACL, InitBit.SETXATTR_EXT]) {
+        expect(has(agreement, bit)).toBe(false);
+      }
+    }
   });
 
   it('answers in virtiofsd 1.13s own numbers', () => {
@@ -145,42 +174,101 @@ describe('INIT', () => {
 
 describe('extensions', () => {
   const out = new Uint32Array(64);
+  const said = { groups: 0, nameAt: 0, nameLength: 0, valueAt: 0, valueSize: 0 };
+  const GROUPS = [24, 0, 0, 0, 32, 0, 0, 0, 2, 0, 0, 0, 1, 2, 0, 0, 3, 0, 1, 0, 0, 0, 0, 0];
+  const NO_CONTEXT = [8, 0, 0, 0, 0, 0, 0, 0];
 
-  /** A request that ends with these bytes as its extensions. */
-  function request(extensions: readonly number[], nameEnd: number): [WireMemory, number] {
-    const memory = makeMemory();
-    memory.u8[36] = extensions.length / 8;
-    memory.u8.set(extensions, nameEnd);
-    return [memory, nameEnd + extensions.length];
+  /** A record with one security context, as fs/fuse/dir.c makes it. */
+  function context(name: string, value: string): number[] {
+    const text = [...new TextEncoder().encode(name), 0, ...new TextEncoder().encode(value)];
+    const padding = new Array<number>((8 - (text.length % 8)) % 8).fill(0);
+    const size = 16 + text.length + padding.length;
+    return [size, 0, 0, 0, 1, 0, 0, 0, value.length, 0, 0, 0, 0, 0, 0, 0, ...text, ...padding];
+  }
+
+  /** Reads a request whose name ends at `nameEnd` and is followed by these bytes. */
+  function read(bytes: readonly number[], agreed: 'groups' | 'context' | 'both', nameEnd = 61) {
+    const memory = makeMemory(1024);
+    memory.u8.set(bytes, nameEnd);
+    return {
+      memory,
+      fine: readExtensions(
+        memory,
+        nameEnd,
+        nameEnd + bytes.length,
+        agreed !== 'context',
+        agreed !== 'groups',
+        out,
+        4,
+        60,
+        said,
+      ),
+    };
   }
 
   it('finds groups at any address', () => {
     for (const nameEnd of [60, 61, 63]) {
-      const groups = [24, 0, 0, 0, 32, 0, 0, 0, 2, 0, 0, 0, 1, 2, 0, 0, 3, 0, 1, 0, 0, 0, 0, 0];
-      const [memory, end] = request(groups, nameEnd);
-      expect(readGroups(memory, 0, nameEnd, end, out, 4, 60)).toBe(2);
-      expect([out[4], out[5]]).toEqual([0x201, 0x10003]);
+      expect(read(GROUPS, 'groups', nameEnd).fine).toBe(true);
+      expect([said.groups, out[4], out[5]]).toEqual([2, 0x201, 0x10003]);
     }
+    expect(read([], 'groups').fine).toBe(true);
+    expect(said.groups).toBe(-1);
   });
 
-  it('tells none from malformed', () => {
-    const [plain, end] = request([], 60);
-    expect(readGroups(plain, 0, 60, end, out, 0, 60)).toBe(-1);
-    const [huge, hugeEnd] = request([255, 255, 255, 255, 32, 0, 0, 0], 60);
-    expect(readGroups(huge, 0, 60, hugeEnd, out, 0, 60)).toBe(-2);
-    const [many, manyEnd] = request([16, 0, 0, 0, 32, 0, 0, 0, 61, 0, 0, 0, 0, 0, 0, 0], 60);
-    expect(readGroups(many, 0, 60, manyEnd, out, 0, 60)).toBe(-2);
+  it('finds the security context', () => {
+    const { memory, fine } = read(
+      [...context('security.selinux', 'system_u:object_r:tmp_t:s0\0'), ...GROUPS],
+      'both',
+    );
+    expect(fine).toBe(true);
+    const text = (at: number, length: number) =>
+      new TextDecoder().decode(memory.u8.subarray(at, at + length));
+    expect(text(said.nameAt, said.nameLength)).toBe('security.selinux');
+    expect(memory.u8[said.nameAt + said.nameLength]).toBe(0);
+    expect(text(said.valueAt, said.valueSize)).toBe('system_u:object_r:tmp_t:s0\0');
+    expect(said.groups).toBe(2);
+  });
+
+  it('takes a record without a context for none', () => {
+    expect(read(NO_CONTEXT, 'context').fine).toBe(true);
+    expect(said.nameAt).toBe(0);
+  });
+
+  it('looks at nothing when nothing was agreed on', () => {
+    const memory = makeMemory(1024);
+    memory.u8.set([1, 2, 3], 60);
+    expect(readExtensions(memory, 60, 63, false, false, out, 0, 60, said)).toBe(true);
+    expect([said.groups, said.nameAt]).toEqual([-1, 0]);
+  });
+
+  it.each([
+    ['a record that is too long', [255, 255, 255, 255, 32, 0, 0, 0], 'groups'],
+    ['a record that is too short', [7, 0, 0, 0, 32, 0, 0, 0], 'groups'],
+    ['half a header', [8, 0, 0, 0], 'groups'],
+    ['too many groups', [16, 0, 0, 0, 32, 0, 0, 0, 61, 0, 0, 0, 0, 0, 0, 0], 'groups'],
+    ['more groups than there are', [16, 0, 0, 0, 32, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0], 'groups'],
+    ['groups twice', [...GROUPS, ...GROUPS], 'groups'],
+    ['groups that were not agreed on', [...NO_CONTEXT, ...GROUPS], 'context'],
+    ['a context that was not agreed on', context('a', 'b'), 'groups'],
+    ['no context record', GROUPS, 'both'],
+    ['contexts twice', [...NO_CONTEXT, ...NO_CONTEXT], 'context'],
+    ['two contexts in one record', [8, 0, 0, 0, 2, 0, 0, 0], 'context'],
+    ['a type that nobody knows', [8, 0, 0, 0, 33, 0, 0, 0], 'both'],
+    ['an empty context', context('security.selinux', ''), 'context'],
+    ['a context that is cut off', context('security.selinux', 'abc').slice(0, 32), 'context'],
+  ] as const)('refuses %s', (_, bytes, agreed) => {
+    expect(read(bytes, agreed).fine).toBe(false);
   });
 
   it('stays inside the request, whatever it says', () => {
     fc.assert(
-      fc.property(fc.array(fc.nat(255), { maxLength: 96 }), fc.nat(20), (bytes, units) => {
-        const memory = makeMemory(1024);
-        memory.u8[36] = units;
-        memory.u8.set(bytes, 60);
-        const groups = readGroups(memory, 0, 60, 60 + bytes.length, out, 0, 60);
-        expect(groups).toBeGreaterThanOrEqual(-2);
-        expect(groups * 4).toBeLessThanOrEqual(bytes.length);
+      fc.property(fc.array(fc.nat(255), { maxLength: 96 }), (bytes) => {
+        const { fine } = read(bytes, 'both');
+        if (!fine) return;
+        expect(said.groups * 4).toBeLessThanOrEqual(bytes.length);
+        if (said.nameAt !== 0) {
+          expect(said.valueAt + said.valueSize).toBeLessThanOrEqual(61 + bytes.length);
+        }
       }),
     );
   });

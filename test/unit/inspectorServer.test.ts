@@ -14,12 +14,19 @@ import { newToken } from '../../daemon/inspector/access';
 import type { Connection } from '../../daemon/inspector/connect';
 import { connect } from '../../daemon/inspector/connect';
 import type { InspectorServer } from '../../daemon/inspector/inspectorServer';
-import { parseInspectAddress, startInspectorServer } from '../../daemon/inspector/inspectorServer';
+import { startInspectorServer } from '../../daemon/inspector/inspectorServer';
+import {
+  listenForInspector,
+  parseInspectAddress,
+  removeListener,
+} from '../../daemon/inspector/listening';
+import { readPage } from '../../daemon/inspector/page';
 import { PATIENCE_MS } from '../../daemon/inspector/inspectorSession';
 import type { EventJson } from '../../daemon/protocol/json';
 import { CLOSE_CODES, RPC_ERRORS } from '../../daemon/protocol/rpc';
 import type { LookupEvent } from '../../daemon/tables/events';
 import type { Nodeid } from '../../daemon/tables/identity';
+import { loadAddon } from '../../native/index';
 import { EOPNOTSUPP, ESTALE, Source } from './inspectorSource';
 
 const HELLO = {
@@ -28,6 +35,8 @@ const HELLO = {
   method: 'hello',
   params: { protocol: { min: 1, max: 1 }, client: 'test' },
 };
+
+const native = loadAddon();
 
 let folder: string;
 let source: Source;
@@ -57,11 +66,11 @@ afterEach(async () => {
 
 function start(address: string): Promise<InspectorServer> {
   return startInspectorServer(
-    parseInspectAddress(address),
+    listenForInspector(native, parseInspectAddress(address)),
     token,
     source.model,
     source.history,
-    folder,
+    readPage(folder),
     { info: (sentence) => said.push(sentence), warn: (sentence) => said.push(sentence) },
   );
 }
@@ -244,6 +253,7 @@ describe('who may talk to it', () => {
     expect((await connection.client.call('snapshot', {})).entries).toHaveLength(1);
     await local.close('Enough.');
     expect(await connection.ended).toBe('Enough.');
+    removeListener({ kind: 'unix', path: socket });
     expect(fs.existsSync(socket)).toBe(false);
   });
 
@@ -252,8 +262,21 @@ describe('who may talk to it', () => {
     (address) => expect(() => parseInspectAddress(address)).toThrow(/loopback host|1 to 107 bytes/),
   );
 
-  it('says which address is taken', async () => {
-    await expect(start(`127.0.0.1:${port}`)).rejects.toThrow(`127.0.0.1:${port}`);
+  it('says which address is taken', () => {
+    expect(() => start(`127.0.0.1:${port}`)).toThrow(`127.0.0.1:${port}: EADDRINUSE`);
+    const file = path.join(folder, 'map.js');
+    expect(() => start(`unix:${file}`)).toThrow(`${file}: EADDRINUSE`);
+  });
+
+  it('listens on IPv6 as well', async (context) => {
+    const addresses = Object.values(os.networkInterfaces()).flatMap((all) => all ?? []);
+    if (!addresses.some(({ address }) => address === '::1')) context.skip('there is no IPv6 here');
+    const six = await start('[::1]:0');
+    expect(six.url).toMatch(/^ws:\/\/\[::1\]:[0-9]+\/inspector$/);
+    const connection = await connect({ url: six.url, token }, 'test');
+    expect((await connection.client.call('snapshot', {})).entries).toHaveLength(1);
+    connection.close();
+    await six.close('Enough.');
   });
 });
 

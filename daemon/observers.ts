@@ -1,0 +1,93 @@
+/** The main thread's part: folds what the worker tells into a model, and serves it to observers. */
+
+import type { Addon } from '../native/index';
+import { EventHistory } from './inspector/eventHistory';
+import { startInspectorServer } from './inspector/inspectorServer';
+import { LiveModel } from './inspector/liveModel';
+import type { PageFiles } from './inspector/page';
+import { RingFollower } from './inspector/ringFollower';
+import type { Observation } from './observation';
+import type { HostView } from './passthrough/hostView';
+import type { Log } from './passthrough/options';
+import { Prober } from './prober';
+import type { Target } from './protocol/json';
+import type { VolumeFacts } from './tables/recorder';
+import type { FromWorker } from './workerMessages';
+import { CONTROL } from './workerMessages';
+
+export interface Observers {
+  readonly page: string | null;
+  /** Folds what the ring holds. */
+  drain(): void;
+  restore(message: Extract<FromWorker, { type: 'tables' }>): void;
+  close(): Promise<void>;
+}
+
+/** What is observed. */
+export interface Observed {
+  readonly target: Target;
+  readonly ring: SharedArrayBuffer;
+  readonly control: Int32Array;
+  readonly view: HostView;
+  readonly fdLimit: number;
+  /** Makes the worker look at the control words. */
+  readonly resync: () => void;
+}
+
+export async function startObservers(
+  native: Addon,
+  { listener, token }: Observation,
+  files: PageFiles,
+  { target, ring, control, view, fdLimit, resync }: Observed,
+  log: Log,
+): Promise<Observers> {
+  const volumes = new Map<number, VolumeFacts>();
+  const history = new EventHistory(volumes);
+  const model = new LiveModel(target, {
+    event: (event) => history.push(event),
+    probe: (nodeid, because) => {
+      const handle = model.tables.entry(nodeid)?.handle ?? null;
+      if (handle !== null) prober.ask(nodeid, handle, because);
+    },
+  });
+  const prober = new Prober(native, log, view, (probe) => {
+    model.probed(probe);
+    server.changed();
+  });
+  model.descriptors.limit = fdLimit;
+  const inspectorLog = {
+    info: (text: string) => log('info', text),
+    warn: (text: string) => log('warn', text),
+  };
+
+  const follower = new RingFollower(
+    ring,
+    model,
+    history,
+    volumes,
+    {
+      changed: () => {
+        model.descriptors.used = control[CONTROL.fdsUsed] ?? 0;
+        server.changed();
+      },
+      askForTables: () => {
+        Atomics.store(control, CONTROL.resync, 1);
+        resync();
+      },
+    },
+    inspectorLog,
+  );
+
+  const server = await startInspectorServer(listener, token, model, history, files, inspectorLog);
+  follower.woken();
+  return {
+    page: server.page,
+    drain: () => follower.woken(),
+    restore: ({ image, head }) => follower.restore(image, head),
+    close: async () => {
+      follower.stop();
+      prober.stop();
+      await server.close('The daemon ended.');
+    },
+  };
+}

@@ -1,0 +1,2 @@
+/** What TypeScript may take from the demo's workload. */
+export function replaceOnHost(share: string, name: string): boolean;
