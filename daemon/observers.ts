@@ -1,6 +1,9 @@
 /** The main thread's part: folds what the worker tells into a model, and serves it to observers. */
 
+import type { MessagePort } from 'node:worker_threads';
 import type { Addon } from '../native/index';
+import type { DebugReport } from './debug/spec';
+import { DebugLease } from './inspector/debugLease';
 import { EventHistory } from './inspector/eventHistory';
 import { startInspectorServer } from './inspector/inspectorServer';
 import { LiveModel } from './inspector/liveModel';
@@ -20,6 +23,10 @@ export interface Observers {
   /** Folds what the ring holds. */
   drain(): void;
   restore(message: Extract<FromWorker, { type: 'tables' }>): void;
+  /** Takes what the gate says. */
+  debugged(report: DebugReport): void;
+  /** Ends debugging: what is held goes on. Resolves when nothing is. */
+  endDebugging(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -30,21 +37,26 @@ export interface Observed {
   readonly control: Int32Array;
   readonly view: HostView;
   readonly fdLimit: number;
-  /** Makes the worker look at the control words. */
-  readonly resync: () => void;
+  /** Makes the worker look at the control words and at what the gate is told. */
+  readonly wake: () => void;
+  /** Where the gate is told. */
+  readonly commands: MessagePort;
 }
 
 export async function startObservers(
   native: Addon,
   { listener, token }: Observation,
   files: PageFiles,
-  { target, ring, control, view, fdLimit, resync }: Observed,
+  { target, ring, control, view, fdLimit, wake, commands }: Observed,
   log: Log,
 ): Promise<Observers> {
   const volumes = new Map<number, VolumeFacts>();
   const history = new EventHistory(volumes);
   const model = new LiveModel(target, {
-    event: (event) => history.push(event),
+    event: (event) => {
+      history.push(event);
+      if (event.type === 'hazard') debug.opened(event.hazard);
+    },
     probe: (nodeid, because) => {
       const handle = model.tables.entry(nodeid)?.handle ?? null;
       if (handle !== null) prober.ask(nodeid, handle, because);
@@ -72,18 +84,44 @@ export async function startObservers(
       },
       askForTables: () => {
         Atomics.store(control, CONTROL.resync, 1);
-        resync();
+        wake();
       },
     },
     inspectorLog,
   );
 
-  const server = await startInspectorServer(listener, token, model, history, files, inspectorLog);
+  const debug = new DebugLease({
+    send: (command) => {
+      commands.postMessage(command);
+      wake();
+    },
+    whenCaughtUp: (then) => follower.whenCaughtUp(then),
+    probed: () => prober.settled(),
+    get seq() {
+      return model.nextSeq - 1;
+    },
+    changed: () => {
+      model.version++;
+      server.changed();
+    },
+    log: (text) => log('info', text),
+  });
+  const server = await startInspectorServer(
+    listener,
+    token,
+    model,
+    history,
+    files,
+    inspectorLog,
+    debug,
+  );
   follower.woken();
   return {
     page: server.page,
     drain: () => follower.woken(),
     restore: ({ image, head }) => follower.restore(image, head),
+    debugged: (report) => debug.report(report),
+    endDebugging: () => debug.end(),
     close: async () => {
       follower.stop();
       prober.stop();

@@ -28,6 +28,7 @@ interface Wanted {
 export class Prober {
   #waiting: Wanted[] = [];
   #timer: NodeJS.Timeout | null = null;
+  #settled: (() => void)[] = [];
 
   /** @param answer called with each result */
   constructor(
@@ -41,6 +42,12 @@ export class Prober {
     if (this.#waiting.length >= MAX_WAITING) return;
     this.#waiting.push({ nodeid, handle, because });
     this.#timer ??= setTimeout(() => this.#run(), 0);
+  }
+
+  /** Resolves when everything that was asked until now has been tried. */
+  settled(): Promise<void> {
+    if (this.#timer === null) return Promise.resolve();
+    return new Promise((resolve) => this.#settled.push(resolve));
   }
 
   stop(): void {
@@ -61,5 +68,6 @@ export class Prober {
     }
     mounts.closeAll();
     this.#timer = this.#waiting.length > 0 ? setTimeout(() => this.#run(), PAUSE_MS) : null;
+    if (this.#timer === null) for (const resolve of this.#settled.splice(0)) resolve();
   }
 }

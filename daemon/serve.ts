@@ -4,7 +4,7 @@
  */
 
 import path from 'node:path';
-import { Worker } from 'node:worker_threads';
+import { MessageChannel, Worker } from 'node:worker_threads';
 import type { Addon } from '../native/index';
 import { limitSystemCalls } from './confinement/sandbox';
 import type { InspectAddress } from './inspector/listening';
@@ -71,6 +71,8 @@ export async function serveShare(
   const controlWords = new SharedArrayBuffer(CONTROL.words * 4);
   const control = new Int32Array(controlWords);
   const ring = observation === null ? null : makeRing();
+  const { port1: commands, port2 } = new MessageChannel();
+  commands.unref();
   const start: WorkerStart = {
     options: options.passthrough,
     lookupRule: options.lookupRule,
@@ -78,8 +80,12 @@ export async function serveShare(
     controlFd: source.controlFd,
     ring,
     control: controlWords,
+    commands: ring === null ? null : port2,
   };
-  const worker = new Worker(path.join(__dirname, 'worker.js'), { workerData: start });
+  const worker = new Worker(path.join(__dirname, 'worker.js'), {
+    workerData: start,
+    transferList: ring === null ? [] : [port2],
+  });
   const page = readPage(path.join(__dirname, '..', 'webview'));
 
   let observers: Observers | null = null;
@@ -95,6 +101,9 @@ export async function serveShare(
         return;
       case 'tables':
         observers?.restore(message);
+        return;
+      case 'debug':
+        observers?.debugged(message.report);
         return;
       case 'log':
         log(message.level, message.text);
@@ -128,8 +137,8 @@ export async function serveShare(
         complete: true,
         transport: source.transport,
       } as const;
-      const resync = () => void native.signalEvent(source.controlFd);
-      const observed = { target, ring, control, view, fdLimit, resync };
+      const wake = () => void native.signalEvent(source.controlFd);
+      const observed = { target, ring, control, view, fdLimit, wake, commands };
       observers = await startObservers(native, observation, page, observed, log);
     }
     place.ready();
@@ -142,8 +151,10 @@ export async function serveShare(
 
     const stop = () => {
       log('info', 'Stopping.');
-      // What goes wrong is reported at the end, where it is awaited.
-      source.stop().catch(() => undefined);
+      // What is held would keep a mount busy. What goes wrong is reported at the end, where it is
+      // awaited.
+      const released = observers?.endDebugging() ?? Promise.resolve();
+      released.then(() => source.stop()).catch(() => undefined);
     };
     process.once('SIGTERM', stop);
     process.once('SIGINT', stop);

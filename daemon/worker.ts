@@ -5,12 +5,17 @@
  * the control descriptor.
  */
 
-import { parentPort, workerData } from 'node:worker_threads';
+import type { MessagePort } from 'node:worker_threads';
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { loadAddon } from '../native/index';
 import type { Addon } from '../native/index';
+import { DebugGate } from './debug/gate';
+import type { DebugCommand } from './debug/spec';
 import type { RequestHandler } from './fuse/dataChannel';
+import { NAMING } from './inspector/debugNaming';
 import { createFileSystem } from './passthrough/fileSystem';
 import type { HostView } from './passthrough/hostView';
+import { NO_GATE } from './tables/gate';
 import { InodeTables } from './tables/inodeTables';
 import { LOOKUP_RULES } from './tables/lookupRule';
 import type { Recorder } from './tables/recorder';
@@ -41,14 +46,19 @@ function run(
   const tables = new InodeTables(LOOKUP_RULES[start.lookupRule]);
   const ring =
     start.ring === null ? null : new RingWriter(start.ring, () => say({ type: 'events' }));
-  const recorder = ring === null ? NOBODY_LISTENS : new RingRecorder(ring, tables);
+  const events = ring === null ? null : new RingRecorder(ring, tables);
+  const gate =
+    events === null
+      ? null
+      : new DebugGate(tables, NAMING, events, (report) => say({ type: 'debug', report }));
   const fileSystem = createFileSystem(
     { ...start.options, lookupRule: LOOKUP_RULES[start.lookupRule] },
     native,
     tables,
-    recorder,
+    events ?? NOBODY_LISTENS,
     (level, text) => say({ type: 'log', level, text }),
     view,
+    gate ?? NO_GATE,
   );
   say({
     type: 'ready',
@@ -65,6 +75,8 @@ function run(
       control[CONTROL.fdsUsed] = fileSystem.fdsUsed();
       return reply;
     },
+    standsAlone: () => fileSystem.standsAlone(),
+    letGo: () => fileSystem.letGo(),
     reset() {
       fileSystem.reset();
       control[CONTROL.fdsUsed] = fileSystem.fdsUsed();
@@ -76,6 +88,7 @@ function run(
       ring.restart();
       say({ type: 'tables', image: tables.image(), head });
     }
+    for (const command of commandsFrom(start.commands)) gate?.command(command);
     return true;
   };
   const why = serveSource(native, start, counted, onControl, (level, text) =>
@@ -83,6 +96,15 @@ function run(
   );
   fileSystem.close();
   say({ type: 'ended', why });
+}
+
+function* commandsFrom(commands: MessagePort | null): Generator<DebugCommand> {
+  if (commands === null) return;
+  for (;;) {
+    const next = receiveMessageOnPort(commands);
+    if (next === undefined) return;
+    yield next.message as DebugCommand;
+  }
 }
 
 function serveSource(

@@ -1,5 +1,7 @@
 /** What the daemon's two threads say to each other beside the event ring. */
 
+import type { MessagePort } from 'node:worker_threads';
+import type { DebugReport } from './debug/spec';
 import type { PassthroughOptions } from './passthrough/options';
 import type { HandleMode } from './protocol/json';
 import type { LookupRuleName } from './tables/lookupRule';
@@ -24,6 +26,8 @@ export interface WorkerStart {
   readonly ring: SharedArrayBuffer | null;
   /** 32-bit words, see CONTROL. */
   readonly control: SharedArrayBuffer;
+  /** Where a debugger's commands come from; null with --no-inspect. */
+  readonly commands: MessagePort | null;
 }
 
 /** The words of `WorkerStart.control`. */
@@ -50,4 +54,5 @@ export type FromWorker =
       readonly level: 'error' | 'warn' | 'info' | 'debug';
       readonly text: string;
     }
+  | { readonly type: 'debug'; readonly report: DebugReport }
   | { readonly type: 'ended'; readonly why: EndedWhy };

@@ -266,11 +266,6 @@ export interface Addon {
   /** Answers a READ without the data passing through JavaScript: 0, or -errno with nothing sent. */
   sendFile(fuseFd: number, fd: number, offsetAt: number, size: number, uniqueAt: number): number;
 
-  /** Puts the request at hand aside: all of it is in the scratch then, and others may come. */
-  putAside(): number;
-  /** Takes up the one that was put aside last, once the scratch is again as it was then. */
-  takeUp(): number;
-
   // Hot calls of a vhost-user session.
   /**
    * Gives the request at hand back, with `replyLength` bytes of REPLY (0: without an answer), and
@@ -278,10 +273,21 @@ export interface Addon {
    * -ECANCELED when told to stop, or -errno. Of a WRITE only the header is in REQUEST.
    */
   ringNext(replyLength: number): number;
+  /** Only gives it back. */
+  ringAnswer(replyLength: number): number;
   /** Answers the READ at hand from a file, straight into guest memory: 0, or -errno, unanswered. */
   ringSendFile(fd: number, offsetAt: number, size: number, uniqueAt: number): number;
   /** Writes the data of the WRITE at hand straight from guest memory: bytes, or -errno. */
   ringWriteFile(fd: number, size: number, offsetAt: number, append: number): number;
+
+  // Calls of both kinds of sessions.
+  /**
+   * Puts the request at hand aside: all of it is in the scratch then, and others may be received.
+   * Returns a number for it, or -errno.
+   */
+  putAside(): number;
+  /** Takes it up again, once the scratch is as it was. */
+  takeUp(aside: number): number;
 
   // A vhost-user session. One device a thread; its descriptors stay the caller's.
   /** Listens at a path made under this umask; -EADDRINUSE: something is there. `gid` -1: as it is. */

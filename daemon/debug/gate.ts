@@ -94,6 +94,7 @@ export class DebugGate implements Gate {
   #current: AtHand | null = null;
   #nextId = 1;
   #releasing = false;
+  #passing = false;
 
   constructor(
     private readonly tables: InodeTables,
@@ -102,7 +103,6 @@ export class DebugGate implements Gate {
     private readonly report: (report: DebugReport) => void,
   ) {}
 
-  /** Tells where requests come from; before the first of them. */
   attach(source: RequestSource): void {
     this.#source = source;
   }
@@ -150,9 +150,14 @@ export class DebugGate implements Gate {
     this.#arm();
   }
 
-  /** Lets everything go on that is held, and holds it no more on its way to its reply. */
-  letGo(reason: ResumeReason): void {
+  letGo(): void {
+    this.#letGo('session');
+  }
+
+  #letGo(reason: ResumeReason): void {
     this.#into = null;
+    // None of them is held again on its way to its reply.
+    this.#passing = this.#held.length > 0;
     for (const held of this.#held) this.#go(held, reason);
     this.#arm();
   }
@@ -180,7 +185,7 @@ export class DebugGate implements Gate {
     this.#faults = [];
     this.#stepping.clear();
     this.#releasing = true;
-    this.letGo(reason);
+    this.#letGo(reason);
     this.#sayReleased();
   }
 
@@ -263,6 +268,7 @@ export class DebugGate implements Gate {
   end(): void {
     if (this.#current !== null && this.#stepping.delete(this.#current)) this.#arm();
     this.#current = null;
+    if (this.#held.length === 0) this.#passing = false;
   }
 
   // --- lookups ----------------------------------------------------------------------------------
@@ -423,6 +429,7 @@ export class DebugGate implements Gate {
     known: number,
     errno = 0,
   ): boolean {
+    if (this.#passing) return false;
     const facts = this.#facts(request, point, accepted, errno);
     const hits: number[] = [];
     for (const rule of this.#book.all) {
@@ -572,7 +579,7 @@ export class DebugGate implements Gate {
     this.#arm();
     this.#source?.park(until);
     this.#current = held.request;
-    if (!until()) this.letGo('ended');
+    if (!until()) this.#letGo('ended');
   }
 
   #drop(held: Held): void {

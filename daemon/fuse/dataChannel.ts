@@ -20,6 +20,13 @@ export interface DataChannel {
    * @returns bytes written, or -errno
    */
   writeFile(fd: number, dataAt: number, size: number, offsetAt: number, append: boolean): number;
+  /**
+   * Answers other requests while the one at hand waits, until `until` says so or the session is
+   * over; then the one at hand goes on. Returns at once when it cannot be put aside.
+   *
+   * @param keep called when all of the request is in the scratch; what it returns puts it back
+   */
+  serveOthers(until: () => boolean, keep: () => () => void): void;
 }
 
 /** What answers requests: see createFileSystem. */
@@ -35,6 +42,13 @@ export interface RequestHandler {
    *   the channel has already answered)
    */
   handle(length: number, channel: DataChannel): number;
+  /**
+   * Whether the request in the scratch must not be handled while another waits (`serveOthers`): it
+   * begins or ends the session.
+   */
+  standsAlone(): boolean;
+  /** Makes all that waits go on, because what comes next finds nothing under way. */
+  letGo(): void;
   /** Drops everything that the guest had, as when its device is reset. The next request is INIT. */
   reset(): void;
 }

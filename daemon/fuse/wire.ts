@@ -33,6 +33,7 @@ export const IN_UNIQUE = 8;
 export const IN_NODEID = 16;
 export const IN_UID = 24;
 export const IN_GID = 28;
+export const IN_PID = 32;
 
 const TWO_TO_32 = 4294967296;
 

@@ -21,7 +21,8 @@ import { hazardToJson, isoTime } from '../protocol/eventJson';
 import type { NotificationName, NotificationOf, ResultOf } from '../protocol/rpc';
 import { RPC_ERRORS } from '../protocol/rpc';
 import type { ResumeReason } from '../tables/stops';
-import { NAMING, readBreakpoint, readFault, stopToJson } from './debugSpecs';
+import { NAMING } from './debugNaming';
+import { readBreakpoint, readFault, stopToJson } from './debugSpecs';
 import { RpcError } from './rpcError';
 
 /** A connection that debugs. */
@@ -260,11 +261,17 @@ export class DebugLease {
     else lease.members.delete(who);
   }
 
-  /** Lets everything go on before the session ends. Resolves when nothing is held. */
+  /**
+   * Lets everything go on before the session ends. Resolves when nothing is held, or after a second:
+   * an end must not depend on a thread that may be stuck.
+   */
   async end(): Promise<void> {
     const lease = this.#lease;
     if (lease === null) return;
-    const released = new Promise<void>((resolve) => this.#released.push(resolve));
+    const released = new Promise<void>((resolve) => {
+      this.#released.push(resolve);
+      setTimeout(resolve, 1_000).unref();
+    });
     this.#end(lease, 'ended', WHY.ended ?? '');
     await released;
   }

@@ -6,7 +6,6 @@ import type {
   Breakpoint,
   Facts,
   Fault,
-  Naming,
   Stop,
   TableKey,
   WantedHandle,
@@ -21,18 +20,8 @@ import { isoTime } from '../protocol/eventJson';
 import { handleToJson, idsToJson, nameText } from '../protocol/text';
 import type { Nodeid } from '../tables/identity';
 import { asNodeid } from '../tables/identity';
+import { NAMING } from './debugNaming';
 import { errnoName } from './errnoName';
-
-export const NAMING: Naming = {
-  errno: errnoName,
-  operation: (opcode) => OPERATION_NAMES.get(opcode) ?? `opcode ${opcode}`,
-  // A listing's names come with its lookups; a forget has a number only.
-  hasPath: (opcode) => !WITHOUT_PATH.has(opcode),
-};
-
-const WITHOUT_PATH: ReadonlySet<number> = new Set(
-  ['READDIRPLUS', 'FORGET', 'BATCH_FORGET', 'INIT', 'DESTROY', 'INTERRUPT'].flatMap(opcodesOf),
-);
 
 /** @throws Error with a sentence when it asks for nothing, or for what there is not */
 export function readBreakpoint(json: BreakpointJson): Breakpoint {

@@ -30,6 +30,7 @@ export class RingFollower {
   readonly #glance: RecordGlance;
   readonly #sink: RecordSink;
   #timer: NodeJS.Timeout | null = null;
+  readonly #waiting: (() => void)[] = [];
   #awaitingTables = false;
   /** What is in the ring makes no sense any more. */
   #drifted = false;
@@ -58,6 +59,16 @@ export class RingFollower {
   }
 
   /**
+   * Folds all that is in the ring now, and calls back when the model has it: at once, unless events
+   * were lost and the tables are awaited.
+   */
+  whenCaughtUp(then: () => void): void {
+    this.#waiting.push(then);
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#drain();
+  }
+
+  /**
    * Goes on from the source's tables.
    *
    * @param head the writer's position when it made the image; what it wrote before is in there
@@ -82,8 +93,12 @@ export class RingFollower {
     if (this.#awaitingTables) return;
     const taken = this.#reader.drain(BATCH, (words, at) => this.#take(words, at));
     if (taken > 0) this.actions.changed();
-    if (taken === BATCH) this.#again(0);
-    else if (this.#reader.lost) {
+    if (taken === BATCH) {
+      this.#again(0);
+      return;
+    }
+    if (!this.#reader.lost) for (const then of this.#waiting.splice(0)) then();
+    if (this.#reader.lost) {
       this.#awaitingTables = true;
       if (!this.#drifted) {
         this.log.warn('Events came faster than they could be followed; reading the tables anew.');

@@ -61,6 +61,8 @@ export function getattr(context: Context): number {
   const { nodeid } = context;
   const result = refer(context, SLOT_FIRST, nodeid);
   if (result < 0) return result;
+  const refusal = context.gate.armed ? context.gate.faultOf('statx', nodeid) : 0;
+  if (refusal !== 0) return -refusal;
   const answer = context.native.getattr(SLOT_FIRST, RECORD);
   if (answer < 0) return reported(context, answer, SLOT_FIRST, nodeid);
   return writeAttributes(context);

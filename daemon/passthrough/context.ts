@@ -1,5 +1,6 @@
 import type { Addon, Scratch } from '../../native/index';
 import type { DataChannel } from '../fuse/dataChannel';
+import type { Gate } from '../tables/gate';
 import type { InodeTables } from '../tables/inodeTables';
 import type { LookupTrace, Recorder } from '../tables/recorder';
 import type { Nodeid } from '../tables/identity';
@@ -15,6 +16,7 @@ export interface Context {
   readonly memory: Scratch;
   readonly tables: InodeTables;
   readonly recorder: Recorder;
+  readonly gate: Gate;
   readonly log: Log;
   readonly options: PassthroughOptions;
   readonly view: HostView;
@@ -52,6 +54,8 @@ export interface Context {
   /** Where the body stands and where the request ends, in the scratch. */
   bodyAt: number;
   end: number;
+  /** Bytes of the reply that already stand there. */
+  pending: number;
 }
 
 /**

@@ -4,11 +4,14 @@ import {
   BATCH,
   DIRENTS,
   DIRENTS_SIZE,
+  RECORD,
   RECORD_DIRENT,
   RECORD_ERRNO,
   RECORD_FD,
+  RECORD_HANDLE,
   RECORD_NAME_LENGTH,
   RECORD_SIZE,
+  RECORD_STAT,
   REPLY,
   RESULT_NEXT,
 } from '../../native/index';
@@ -24,6 +27,7 @@ import {
 import type { Context } from './context';
 import { EBADF, ENOENT, ENOMEM } from './errno';
 import { failed, settle, writeEntry } from './lookup';
+import { BY_NAME, lookUpByStep } from './steps';
 
 const BODY = REPLY + OUT_HEADER;
 const DOT = 0x2e;
@@ -48,6 +52,12 @@ const listing = {
   end: 0,
   errno: 0,
 };
+
+/** A listing waits for other requests. @returns what puts it back */
+export function keepListing(): () => void {
+  const kept = { ...listing };
+  return () => void Object.assign(listing, kept);
+}
 
 export function readdir(context: Context): number {
   return list(context, false);
@@ -161,11 +171,7 @@ function writeEntryPlus(context: Context, record: number): boolean {
     const d = direntAt >> 2;
     writeDotsEntry(memory, at, i32[d] ?? 0, i32[d + 1] ?? 0, u8[direntAt + D_TYPE] ?? 0);
   } else {
-    const errno = i32[(record + RECORD_ERRNO) >> 2] ?? 0;
-    const found =
-      errno === 0
-        ? settle(context, 'READDIRPLUS', nodeid, nameAt, nameLength, record)
-        : failed(context, 'READDIRPLUS', nodeid, nameAt, nameLength, record, errno);
+    const found = lookUpEntry(context, nameAt, nameLength, record);
     if (found < 0) {
       // Deleted on the host since the directory was read: the listing goes on without it. Any
       // other error ends it; the next request starts at this entry and then reports the error.
@@ -179,6 +185,24 @@ function writeEntryPlus(context: Context, record: number): boolean {
   listing.written += bytes;
   listing.room -= bytes;
   return true;
+}
+
+/** Turns what the host said about an entry of the directory into a node id, or -errno. */
+function lookUpEntry(context: Context, nameAt: number, nameLength: number, record: number): number {
+  const { gate, memory, nodeid } = context;
+  if (gate.armed) {
+    context.pending = OUT_HEADER + listing.written;
+    if (gate.stepsByName(nameAt, nameLength)) {
+      abandon(context, record);
+      const found = lookUpByStep(context, 'READDIRPLUS', nodeid, nameAt, nameLength, BY_NAME);
+      memory.u8.copyWithin(record + RECORD_STAT, RECORD + RECORD_STAT, RECORD + RECORD_HANDLE);
+      return found;
+    }
+  }
+  const errno = memory.i32[(record + RECORD_ERRNO) >> 2] ?? 0;
+  return errno === 0
+    ? settle(context, 'READDIRPLUS', nodeid, nameAt, nameLength, record)
+    : failed(context, 'READDIRPLUS', nodeid, nameAt, nameLength, record, errno);
 }
 
 /** Lets go of a record that will not be used. */

@@ -28,6 +28,8 @@ import {
 } from '../fuse/wire';
 import type { Nodeid } from '../tables/identity';
 import { NO_NODEID } from '../tables/identity';
+import type { Gate } from '../tables/gate';
+import { NO_GATE } from '../tables/gate';
 import type { InodeTables } from '../tables/inodeTables';
 import { LookupTrace } from '../tables/recorder';
 import type { Recorder } from '../tables/recorder';
@@ -44,6 +46,7 @@ import { MountFds } from './mountFds';
 import { OpenFiles } from './openFiles';
 import { OPERATION_OF, isSilent } from './operations';
 import type { HandleMode, Log, PassthroughOptions } from './options';
+import { requestSource } from './requestSource';
 import { endSession, init } from './session';
 import { workingHandleMode } from './workingHandles';
 
@@ -63,11 +66,13 @@ export interface FileSystem extends RequestHandler {
 const NO_CHANNEL: DataChannel = {
   sendFile: () => -EIO,
   writeFile: () => -EIO,
+  serveOthers: () => undefined,
 };
 
 /**
  * @param tables empty; filled and emptied by requests
  * @param view where the shared directory and /proc are for this process
+ * @param gate where a debugger holds requests
  * @throws Error with a sentence for the user when the directory cannot be served as asked
  */
 export function createFileSystem(
@@ -77,6 +82,7 @@ export function createFileSystem(
   recorder: Recorder,
   log: Log,
   view: HostView = unconfinedView(options.sharedDir),
+  gate: Gate = NO_GATE,
 ): FileSystem {
   const prepared = native.prepareThread();
   if (prepared < 0) {
@@ -100,6 +106,7 @@ export function createFileSystem(
     memory,
     tables,
     recorder,
+    gate,
     log,
     options,
     view,
@@ -125,12 +132,19 @@ export function createFileSystem(
     nodeid: NO_NODEID,
     bodyAt: REQUEST + IN_HEADER,
     end: REQUEST,
+    pending: 0,
   };
+  gate.attach(requestSource(context, rootFd));
 
   return {
     memory,
     effectiveHandles: handles,
     fdLimit: context.fdLimit,
+    standsAlone() {
+      const opcode = memory.u32[(REQUEST + IN_OPCODE) >> 2] ?? 0;
+      return opcode === Opcode.INIT || opcode === Opcode.DESTROY;
+    },
+    letGo: () => gate.letGo(),
     reset: () => endSession(context),
     fdsUsed: () => usedFds(context),
     handle: (length, channel) => handle(context, rootFd, length, channel),
@@ -142,7 +156,7 @@ export function createFileSystem(
 }
 
 function handle(context: Context, rootFd: number, length: number, channel: DataChannel): number {
-  const { memory } = context;
+  const { gate, memory } = context;
   if (length < IN_HEADER) {
     context.log('warn', `A request of ${length} bytes is too short for its header: dropped.`);
     return 0;
@@ -151,17 +165,25 @@ function handle(context: Context, rootFd: number, length: number, channel: DataC
   context.channel = channel;
   context.unique = readU64(memory, REQUEST + IN_UNIQUE);
   context.nodeid = readU64(memory, REQUEST + IN_NODEID) as Nodeid;
+  context.pending = 0;
   let result = malformed(context, opcode, length);
   if (result === 0) {
+    const watched = gate.armed;
     try {
+      if (watched) gate.request(opcode, context.unique, context.nodeid);
       result =
         opcode === Opcode.INIT ? init(context, rootFd) : (OPERATION_OF[opcode]?.(context) ?? 0);
+      if (watched && result !== NO_REPLY && !isSilent(opcode)) {
+        context.pending = OUT_HEADER + Math.max(result, 0);
+        gate.reply(result < 0 ? -result : 0);
+      }
     } catch (error) {
       // A mistake of ours must not take the guest's other files down with it.
       const what = error instanceof Error ? (error.stack ?? error.message) : String(error);
       context.log('error', `Request ${context.unique} (opcode ${opcode}) failed inside: ${what}`);
       result = -EIO;
     }
+    if (watched) gate.end();
   }
   if (result === NO_REPLY || isSilent(opcode)) return 0;
   if (result < 0) {

@@ -20,6 +20,7 @@ import { ATTR_SUBMOUNT } from '../fuse/opcodes';
 import { ENTRY_ATTR, ENTRY_OUT, writeEntryOut } from '../fuse/wire';
 import { NO_FD, NO_HANDLE } from '../tables/candidate';
 import type { LookupOp } from '../tables/events';
+import type { ForgetAtHand } from '../tables/gate';
 import type { Nodeid } from '../tables/identity';
 import { NO_NODEID } from '../tables/identity';
 import type { ProbeResult } from '../tables/hitKind';
@@ -27,6 +28,7 @@ import type { Context } from './context';
 import { ENFILE, EOPNOTSUPP, EOVERFLOW } from './errno';
 import { translateOwner } from './owners';
 import { refer, reported } from './references';
+import { BY_NAME, lookUpByStep } from './steps';
 import { reportVolume } from './volumes';
 
 const S_IFMT = 0o170000;
@@ -50,18 +52,25 @@ export function lookUpName(
   nameLength: number,
   moreFlags = 0,
 ): number {
+  const { gate } = context;
+  if (gate.armed && gate.stepsByName(nameAt, nameLength)) {
+    const origin = { ...BY_NAME, flags: moreFlags };
+    return lookUpByStep(context, op, parent, nameAt, nameLength, origin);
+  }
   const result = refer(context, SLOT_FIRST, parent);
   if (result < 0) return failed(context, op, parent, nameAt, nameLength, RECORD, -result);
   const flags = context.lookupFlags | moreFlags;
   const answer = context.native.lookup(SLOT_FIRST, nameAt, flags, RECORD);
   reported(context, answer, SLOT_FIRST, parent);
   if (answer < 0) return failed(context, op, parent, nameAt, nameLength, RECORD, -answer);
-  return settle(context, op, parent, nameAt, nameLength, RECORD);
+  return settle(context, op, parent, nameAt, nameLength, RECORD, moreFlags);
 }
 
 /**
  * Turns what the host said about a name into a node id. The record's descriptor is used up.
  *
+ * @param keptFlags with which the native lookup was made: KEEP_PARENT
+ * @param openFd the file that the request has just made, or -1
  * @returns the node id, whose lookup is counted, or -errno
  */
 export function settle(
@@ -71,15 +80,54 @@ export function settle(
   nameAt: number,
   nameLength: number,
   record: number,
+  keptFlags = 0,
+  openFd = -1,
 ): number {
-  const { tables, trace } = context;
-  const { candidate } = trace;
+  const { gate, trace } = context;
   begin(context, op, parent, nameAt, nameLength, record);
   identify(context, record);
 
   const handleErrno = context.memory.i32[(record + RECORD_HANDLE_ERRNO) >> 2] ?? 0;
   trace.handleErrno = handleErrno > 0 ? handleErrno : 0;
-  let errno = handleErrno > 0 ? withoutHandle(context, handleErrno) : 0;
+  if (gate.armed && gate.stepsByCandidate(trace)) {
+    return settleByStep(context, op, parent, nameAt, nameLength, record, keptFlags, openFd);
+  }
+  return decide(context, handleErrno > 0 ? withoutHandle(context, handleErrno) : 0);
+}
+
+/** Somebody wants to stop at what was found: looks once more, step by step. */
+function settleByStep(
+  context: Context,
+  op: LookupOp,
+  parent: Nodeid,
+  nameAt: number,
+  nameLength: number,
+  record: number,
+  keptFlags: number,
+  openFd: number,
+): number {
+  const { u8, i32 } = context.memory;
+  const fd = i32[(record + RECORD_FD) >> 2] ?? NO_FD;
+  if (fd !== NO_FD) context.native.close(fd);
+  const parentIsOpen = keptFlags !== 0 && context.tables.fdOf(parent) === NO_FD;
+  const origin = { flags: keptFlags, parentIsOpen, openFd };
+  const result = lookUpByStep(context, op, parent, nameAt, nameLength, origin);
+  // The reply is made of the record that the caller knows.
+  if (record !== RECORD) {
+    u8.copyWithin(record + RECORD_STAT, RECORD + RECORD_STAT, RECORD + RECORD_HANDLE);
+  }
+  return result;
+}
+
+/**
+ * Asks the tables for what `trace` has found, inserts it when they do not know it, and reports.
+ *
+ * @param errno why they are not to be asked, or 0
+ * @returns the node id, whose lookup is counted, or -errno
+ */
+export function decide(context: Context, errno: number): number {
+  const { tables, trace } = context;
+  const { candidate } = trace;
   let nodeid = NO_NODEID;
   if (errno === 0) {
     trace.asked = true;
@@ -133,14 +181,58 @@ export function forgetLookups(
   count: number,
   op: LookupOp | 'FORGET',
 ): void {
+  const { gate } = context;
+  if (gate.armed && gate.stepsForget(nodeid)) {
+    forgetByStep(context, nodeid, count, op);
+    return;
+  }
+  forgetNow(context, nodeid, count, op);
+}
+
+/** @returns whether there was such an entry; `tables.forgotten` says the rest */
+function forgetNow(
+  context: Context,
+  nodeid: Nodeid,
+  count: number,
+  op: LookupOp | 'FORGET',
+): boolean {
   const { tables } = context;
   const mntId = context.handles === 'never' ? 0 : tables.mntIdOf(nodeid);
-  if (!tables.forget(nodeid, count)) return;
+  if (!tables.forget(nodeid, count)) return false;
   const { removed, fd } = tables.forgotten;
   context.recorder.forget(nodeid, count, op);
-  if (!removed) return;
+  if (!removed) return true;
   if (fd !== NO_FD) context.native.close(fd);
   else context.mountFds.release(mntId);
+  return true;
+}
+
+/** With a debugger's points: before the count, and after entry and keys have gone in one step. */
+function forgetByStep(
+  context: Context,
+  nodeid: Nodeid,
+  count: number,
+  op: LookupOp | 'FORGET',
+): void {
+  const { gate, tables } = context;
+  const before = (): ForgetAtHand | null => {
+    const entry = tables.entry(nodeid);
+    if (entry === undefined) return null;
+    const left = Math.max(0, entry.lookups - count);
+    return { nodeid, count, left, idsLostBy: NO_NODEID, handleLostBy: NO_NODEID };
+  };
+  let planned = before();
+  // Others may count lookups of the same entry while this is held.
+  while (planned !== null && gate.forget('counted', planned)) {
+    const now = before();
+    if (now?.left === planned.left) break;
+    planned = now;
+  }
+  if (!forgetNow(context, nodeid, count, op) || !tables.forgotten.removed) return;
+  const { idsLostBy, handleLostBy } = tables.forgotten;
+  const done = { nodeid, count, left: 0, idsLostBy, handleLostBy };
+  gate.forget('removed', done);
+  gate.forget('keys_removed', done);
 }
 
 /**
@@ -183,7 +275,7 @@ function isSubmount(context: Context, parent: Nodeid, nodeid: Nodeid): boolean {
   return context.tables.volumeOf(nodeid) !== context.tables.volumeOf(parent);
 }
 
-function begin(
+export function begin(
   context: Context,
   op: LookupOp,
   parent: Nodeid,
@@ -254,7 +346,7 @@ export function identify(context: Context, record: number): void {
 }
 
 /** No handle could be made: goes on without one (0), or the errno for the guest (4.3's table). */
-function withoutHandle(context: Context, errno: number): number {
+export function withoutHandle(context: Context, errno: number): number {
   if (errno !== EOPNOTSUPP && errno !== EOVERFLOW) return errno;
   const { mntId } = context.trace.candidate;
   const mandatory = context.handles === 'mandatory';

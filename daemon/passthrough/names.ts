@@ -120,6 +120,11 @@ function remove(context: Context, op: 'UNLINK' | 'RMDIR', flags: number): number
   const held = context.tables.fdOf(nodeid);
   lookUpInPassing(context, op, nodeid, bodyAt, length, KEEP_PARENT);
   const closeParent = held < 0 && (i32[SLOT_FIRST >> 2] ?? -1) >= 0 ? 1 : 0;
+  if (context.gate.armed && closeParent === 0) {
+    // The lookup may have been held, and the parent forgotten meanwhile.
+    const still = refer(context, SLOT_FIRST, nodeid);
+    if (still < 0) return still;
+  }
   const answer = context.native.removeName(SLOT_FIRST, bodyAt, flags, closeParent);
   return reported(context, answer, SLOT_FIRST, nodeid);
 }
@@ -185,7 +190,7 @@ export function create(context: Context): number {
   }
   if (answer < 0) return reported(context, answer, SLOT_FIRST, nodeid);
   const fd = memory.i32[RESULT_OPEN_FD >> 2] ?? -1;
-  const found = settle(context, 'CREATE', nodeid, nameAt, length, RECORD);
+  const found = settle(context, 'CREATE', nodeid, nameAt, length, RECORD, 0, fd);
   if (found < 0) {
     native.close(fd);
     return found;

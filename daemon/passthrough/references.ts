@@ -13,9 +13,20 @@ const S_IFREG = 0o100000;
  * Describes an entry to the native side.
  *
  * @returns 0, or -EBADF when the guest names a node id that is not in the tables (virtiofsd's
- *   answer, too)
+ *   answer, too), or what a debugger wants to happen when its handle is opened
  */
 export function refer(context: Context, slot: number, nodeid: Nodeid): number {
+  const result = describe(context, slot, nodeid);
+  const { gate, memory } = context;
+  if (!gate.armed || result < 0 || (memory.i32[slot >> 2] ?? -1) >= 0) return result;
+  const errno = gate.faultOf('open_by_handle_at', nodeid);
+  if (errno === 0) return 0;
+  context.recorder.openByHandleFailed(nodeid, errno);
+  return -errno;
+}
+
+/** The same, without a debugger's faults. */
+export function describe(context: Context, slot: number, nodeid: Nodeid): number {
   const { tables } = context;
   const { i32 } = context.memory;
   const word = slot >> 2;

@@ -12,6 +12,10 @@ import type { FaultCall, PauseReason, ResumeReason, StopPoint } from './stops';
 
 export interface Gate {
   armed: boolean;
+  /** Tells where requests come from; before the first of them. */
+  attach(source: RequestSource): void;
+  /** Lets everything go on that is held, until nothing is. */
+  letGo(): void;
   /** A request has been received and checked; `end` follows. */
   request(opcode: number, unique: number, nodeid: Nodeid): void;
   /**
@@ -101,6 +105,8 @@ export interface DebugRecorder {
 /** The gate of a daemon that cannot be debugged. */
 export const NO_GATE: Gate = {
   armed: false,
+  attach: () => undefined,
+  letGo: () => undefined,
   request: () => undefined,
   reply: () => undefined,
   end: () => undefined,

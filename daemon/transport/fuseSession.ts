@@ -11,10 +11,11 @@ import type { SpawnSyncReturns } from 'node:child_process';
 import { realpathSync } from 'node:fs';
 import { REPLY, RESULT_REPLY_ERRNO } from '../../native/index';
 import type { Addon } from '../../native/index';
-import type { DataChannel, RequestHandler } from '../fuse/dataChannel';
+import type { RequestHandler } from '../fuse/dataChannel';
 import { guardMount } from './mountGuard';
 import { mountAt } from './mountTable';
 import { MountError, prepareMountpoint } from './mountpoint';
+import { serveTurns } from './turns';
 
 const MS_NOSUID = 2;
 const MS_NODEV = 4;
@@ -223,35 +224,34 @@ export function serve(
   log: (text: string) => void,
   onControl: () => boolean = () => false,
 ): Ended {
-  const channel: DataChannel = {
-    sendFile: (fd, offsetAt, size, uniqueAt) =>
+  const { i32 } = handler.memory;
+  const data = {
+    sendFile: (fd: number, offsetAt: number, size: number, uniqueAt: number) =>
       native.sendFile(fuseFd, fd, offsetAt, size, uniqueAt),
-    writeFile: (fd, dataAt, size, offsetAt, append) =>
+    writeFile: (fd: number, dataAt: number, size: number, offsetAt: number, append: boolean) =>
       native.writeFile(fd, dataAt, size, offsetAt, append ? 1 : 0),
   };
-  const { i32 } = handler.memory;
-  let length = native.receive(fuseFd, controlFd);
-  for (;;) {
-    if (length < 0) {
-      // ECONNABORTED: somebody wrote to the connection's "abort" file in /sys/fs/fuse.
-      if (length === -ENODEV || length === -ECONNABORTED) return 'unmounted';
-      if (length === -ECANCELED) return 'stopped';
-      throw new Error(`Reading /dev/fuse failed (errno ${-length}).`);
-    }
-    if (length === 0) {
-      if (!onControl()) return 'stopped';
-      length = native.receive(fuseFd, controlFd);
-      continue;
-    }
-    const reply = handler.handle(length, channel);
-    length =
-      reply > 0
-        ? native.replyReceive(fuseFd, controlFd, REPLY, reply)
-        : native.receive(fuseFd, controlFd);
-    const refused = i32[RESULT_REPLY_ERRNO >> 2] ?? 0;
-    if (refused !== 0) {
+  return serveTurns<Ended>(native, handler, data, {
+    receive: () => native.receive(fuseFd, controlFd),
+    answer: (length) => {
+      if (length > 0) native.reply(fuseFd, REPLY, length);
+    },
+    answerAndReceive: (length) =>
+      length > 0
+        ? native.replyReceive(fuseFd, controlFd, REPLY, length)
+        : native.receive(fuseFd, controlFd),
+    received: () => {
+      const refused = i32[RESULT_REPLY_ERRNO >> 2] ?? 0;
+      if (refused === 0) return;
       i32[RESULT_REPLY_ERRNO >> 2] = 0;
       log(`The kernel refused a reply (errno ${refused}); its caller got an error.`);
-    }
-  }
+    },
+    other: (received) => {
+      if (received === 0) return onControl() ? null : 'stopped';
+      // ECONNABORTED: somebody wrote to the connection's "abort" file in /sys/fs/fuse.
+      if (received === -ENODEV || received === -ECONNABORTED) return 'unmounted';
+      if (received === -ECANCELED) return 'stopped';
+      throw new Error(`Reading /dev/fuse failed (errno ${-received}).`);
+    },
+  });
 }

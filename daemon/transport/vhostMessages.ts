@@ -143,6 +143,26 @@ export function needsReply(flags: number): boolean {
   return (flags & FLAG_NEED_REPLY) !== 0;
 }
 
+/** Messages that change nothing for requests that are under way. */
+const HARMLESS: ReadonlySet<number> = new Set([
+  Request.GET_FEATURES,
+  Request.SET_OWNER,
+  Request.SET_VRING_CALL,
+  Request.SET_VRING_ERR,
+  Request.GET_PROTOCOL_FEATURES,
+  Request.GET_QUEUE_NUM,
+  Request.SET_BACKEND_REQ_FD,
+  Request.GET_CONFIG,
+  Request.SET_CONFIG,
+  Request.GET_MAX_MEM_SLOTS,
+  Request.ADD_MEM_REG,
+]);
+
+/** Whether a message may stop a ring or take memory away that a request under way needs. */
+export function concernsRequests(request: number): boolean {
+  return NAMES.has(request) && !HARMLESS.has(request);
+}
+
 /** How a request is called, for people. */
 export function requestName(request: number): string {
   return NAMES.get(request) ?? `message ${request}`;

@@ -9,8 +9,10 @@ import {
   TROUBLE_RING,
   TROUBLE_ROOM,
 } from '../../native/index';
-import type { Addon } from '../../native/index';
-import type { DataChannel, RequestHandler } from '../fuse/dataChannel';
+import type { Addon, VhostMessage } from '../../native/index';
+import type { RequestHandler } from '../fuse/dataChannel';
+import { serveTurns } from './turns';
+import { concernsRequests } from './vhostMessages';
 import type { VhostLog } from './vhostSession';
 import { VhostSession } from './vhostSession';
 
@@ -85,46 +87,63 @@ function serve(
 ): 'disconnected' | 'stopped' {
   const session = new VhostSession(native, rings, tag, () => handler.reset(), log);
   const troubles = new Troubles(session, log);
-  const channel: DataChannel = {
-    sendFile: (fd, offsetAt, size, uniqueAt) => native.ringSendFile(fd, offsetAt, size, uniqueAt),
-    writeFile: (fd, _dataAt, size, offsetAt, append) =>
+  const { i32 } = handler.memory;
+  const data = {
+    sendFile: (fd: number, offsetAt: number, size: number, uniqueAt: number) =>
+      native.ringSendFile(fd, offsetAt, size, uniqueAt),
+    writeFile: (fd: number, _dataAt: number, size: number, offsetAt: number, append: boolean) =>
       native.ringWriteFile(fd, size, offsetAt, append ? 1 : 0),
   };
-  const { i32 } = handler.memory;
+  const messages = new Messages(native, session);
   try {
-    let length = native.ringNext(0);
-    for (;;) {
-      if ((i32[RESULT_TROUBLE >> 2] ?? 0) !== 0) troubles.tell(i32);
-      if (length > 0) {
-        length = native.ringNext(handler.handle(length, channel));
-        continue;
-      }
-      if (length === RING_MESSAGE) {
-        const end = answerMessage(native, session);
-        if (end !== null) return end;
-      } else if (length === -ECANCELED || (length === 0 && !onControl())) {
-        return 'stopped';
-      } else if (length < 0) {
-        throw new Error(`Waiting for the virtual machine failed (errno ${-length}).`);
-      }
-      length = native.ringNext(0);
-    }
+    return serveTurns<'disconnected' | 'stopped'>(native, handler, data, {
+      receive: () => native.ringNext(0),
+      answer: (length) => void native.ringAnswer(length),
+      answerAndReceive: (length) => native.ringNext(length),
+      received: () => {
+        if ((i32[RESULT_TROUBLE >> 2] ?? 0) !== 0) troubles.tell(i32);
+      },
+      other: (received, alone) => {
+        if (received === RING_MESSAGE) return messages.next(alone);
+        if (received === -ECANCELED || (received === 0 && !onControl())) return 'stopped';
+        if (received === 0) return null;
+        throw new Error(`Waiting for the virtual machine failed (errno ${-received}).`);
+      },
+    });
   } finally {
     session.close();
+    messages.close();
   }
 }
 
-/** Null: the session goes on. */
-function answerMessage(native: Addon, session: VhostSession): 'disconnected' | 'stopped' | null {
-  const message = native.readMessage();
-  if (typeof message !== 'number') {
-    const answer = session.answer(message);
+/** The front-end's messages, read one by one. */
+class Messages {
+  /** One that came while a request waited that it concerns. */
+  #postponed: VhostMessage | null = null;
+
+  constructor(
+    private readonly native: Addon,
+    private readonly session: VhostSession,
+  ) {}
+
+  /** `alone`: the next message cannot be answered while a request waits. Null: the session goes on. */
+  next(alone: boolean): 'disconnected' | 'stopped' | 'alone' | null {
+    const message = this.#postponed ?? this.native.readMessage();
+    this.#postponed = null;
+    if (typeof message === 'number') return message === 0 ? 'disconnected' : ended(message);
+    if (!alone && concernsRequests(message.request)) {
+      this.#postponed = message;
+      return 'alone';
+    }
+    const answer = this.session.answer(message);
     if (answer === null) return null;
-    const sent = native.writeMessage(answer);
-    if (sent === 0) return null;
-    return ended(sent);
+    const sent = this.native.writeMessage(answer);
+    return sent === 0 ? null : ended(sent);
   }
-  return message === 0 ? 'disconnected' : ended(message);
+
+  close(): void {
+    for (const fd of this.#postponed?.fds ?? []) this.native.closeDescriptor(fd);
+  }
 }
 
 function ended(failure: number): 'disconnected' | 'stopped' {

@@ -3,9 +3,12 @@
 #include <poll.h>
 #include <sys/uio.h>
 
+#include <algorithm>
+
 #include "fileData.h"
 #include "inode.h"
 #include "state.h"
+#include "vhostDevice.h"
 
 namespace {
 
@@ -264,19 +267,24 @@ int32_t writeFile(State& state, int32_t fd, int32_t dataAt, int32_t size, int32_
 }
 
 // Puts the request at hand aside, so that others can be received: from now on all of it stands in
-// the scratch, whose keeper the caller is. 0 or -errno.
+// the scratch, whose keeper the caller is. Returns a number for it, or -errno.
 int32_t putAside(State& state) {
   if (!fetchPayload(state)) return -EIO;
-  state.aside.push_back(monotonicNs() - state.receivedAt);
-  return 0;
+  state.lastAside = state.lastAside == INT32_MAX ? 1 : state.lastAside + 1;
+  state.aside.push_back({state.lastAside, monotonicNs() - state.receivedAt});
+  if (state.vhost != nullptr) state.vhost->putAside(state.lastAside);
+  return state.lastAside;
 }
 
-// Takes up the request that was put aside last, once the scratch is as it was. What it takes does
-// not count the time in between.
-int32_t takeUp(State& state) {
-  if (state.aside.empty()) return -EINVAL;
-  state.receivedAt = monotonicNs() - state.aside.back();
-  state.aside.pop_back();
+// Takes a request up again, once the scratch is as it was. What it takes does not count the time in
+// between. 0, or -EINVAL when there is no such.
+int32_t takeUp(State& state, int32_t name) {
+  const auto at = std::find_if(state.aside.begin(), state.aside.end(),
+                               [name](const State::Aside& one) { return one.name == name; });
+  if (at == state.aside.end()) return -EINVAL;
+  state.receivedAt = monotonicNs() - at->elapsed;
+  state.aside.erase(at);
+  if (state.vhost != nullptr) state.vhost->takeUp(name);
   return 0;
 }
 

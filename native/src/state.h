@@ -29,8 +29,13 @@ struct State {
   int32_t payloadInPipe = 0;      // bytes of the current WRITE still in dataPipe
 
   int64_t receivedAt = 0;         // CLOCK_MONOTONIC ns of the request at hand
-  // Requests that were put aside, innermost last: how long each had been under way.
-  std::vector<int64_t> aside;
+  // A request that was put aside, and how long it had been under way.
+  struct Aside {
+    int32_t name;
+    int64_t elapsed;
+  };
+  std::vector<Aside> aside;
+  int32_t lastAside = 0;
 
   std::unique_ptr<VhostDevice> vhost;  // of the thread that serves a virtual machine
 

@@ -225,6 +225,12 @@ int32_t ringNext(State& state, int32_t replyLength) {
   return state.vhost == nullptr ? -ENODEV : state.vhost->next(state, replyLength);
 }
 
+int32_t ringAnswer(State& state, int32_t replyLength) {
+  if (state.vhost == nullptr) return -ENODEV;
+  state.vhost->answer(state, replyLength);
+  return 0;
+}
+
 int32_t ringSendFile(State& state, int32_t fd, int32_t offsetAt, int32_t size, int32_t uniqueAt) {
   if (state.vhost == nullptr) return -ENODEV;
   int64_t offset;
@@ -262,6 +268,7 @@ void defineVhost(Napi::Env env, Napi::Object exports, State* state) {
   exports.Set("stopRing", Napi::Function::New(env, stopRing));
   exports.Set("setRingSignals", Napi::Function::New(env, setRingSignals));
   defineHot<ringNext>(env, exports, state, "ringNext");
+  defineHot<ringAnswer>(env, exports, state, "ringAnswer");
   defineHot<ringSendFile>(env, exports, state, "ringSendFile");
   defineHot<ringWriteFile>(env, exports, state, "ringWriteFile");
 }

@@ -414,6 +414,29 @@ int32_t VhostDevice::next(State& state, int32_t replyLength) {
   }
 }
 
+void VhostDevice::answer(State& state, int32_t replyLength) {
+  if (chainRing_ >= 0) finish(state, static_cast<uint32_t>(replyLength));
+  signalDrivers();
+}
+
+void VhostDevice::putAside(int32_t name) {
+  aside_.push_back({name, std::move(chain_), chainRing_, payload_});
+  chain_ = Chain();
+  chainRing_ = -1;
+  // Whoever waits for what was answered before must not wait for this one, too.
+  signalDrivers();
+}
+
+void VhostDevice::takeUp(int32_t name) {
+  const auto at = std::find_if(aside_.begin(), aside_.end(),
+                               [name](const Aside& one) { return one.name == name; });
+  if (at == aside_.end()) return;
+  chain_ = std::move(at->chain);
+  chainRing_ = at->ring;
+  payload_ = at->payload;
+  aside_.erase(at);
+}
+
 int32_t VhostDevice::sendFile(State& state, int fd, int64_t offset, int32_t size,
                               uint64_t unique) {
   if (chainRing_ < 0) return -EIO;

@@ -4,6 +4,7 @@
 #include <array>
 #include <cerrno>
 #include <cstdint>
+#include <vector>
 
 #include "guestMemory.h"
 #include "virtqueue.h"
@@ -58,6 +59,15 @@ class VhostDevice {
   static constexpr int32_t kMessage = -ENOMSG;
   int32_t next(State& state, int32_t replyLength);
 
+  // Only finishes the request at hand.
+  void answer(State& state, int32_t replyLength);
+
+  // Takes the chain at hand away, so that others can be taken; the guest's memory and its ring must
+  // stay as they are until it is back. `name` is the caller's.
+  void putAside(int32_t name);
+  // Makes it the one at hand again.
+  void takeUp(int32_t name);
+
   // Answers a READ straight into guest memory: 0, or -errno with nothing answered.
   int32_t sendFile(State& state, int fd, int64_t offset, int32_t size, uint64_t unique);
   // Writes the payload of the WRITE at hand straight from guest memory: bytes or -errno.
@@ -71,6 +81,14 @@ class VhostDevice {
     int error = -1;
     bool active = false;
     bool unsignalled = false;  // the driver was not asked yet whether it wants a signal
+  };
+
+  // A request whose chain was taken away.
+  struct Aside {
+    int32_t name;
+    Chain chain;
+    int ring;
+    Pieces::Place payload;
   };
 
   int32_t wait(bool block);
@@ -93,6 +111,7 @@ class VhostDevice {
   Chain chain_;
   int chainRing_ = -1;  // whose chain is at hand, or -1
   Pieces::Place payload_;  // where the data of the WRITE at hand begins
+  std::vector<Aside> aside_;
   int control_;         // not ours
   int peer_ = -1;
   int epoll_ = -1;
