@@ -2,10 +2,11 @@
 /** The command line. Exit status: 0 done, 1 it failed, 2 wrong usage (INTERFACES.md). */
 
 import path from 'node:path';
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { CONFINED } from './confinement/confinedProgram';
 import { VERSION } from './version';
 import { addCheckCommand } from './checkCommand';
+import { addDebugCommands } from './debugCommands';
 import { addServeCommand } from './serveCommand';
 import { serveConfined } from './start';
 import { addObserverCommands } from './observerCommands';
@@ -24,6 +25,7 @@ async function main(): Promise<void> {
     .exitOverride();
   addServeCommand(program);
   addObserverCommands(program);
+  addDebugCommands(program);
   addCheckCommand(program);
   for (const command of program.commands) command.exitOverride();
   await program.parseAsync(words(process.argv), { from: 'user' });
@@ -43,6 +45,10 @@ function words([, program = '', ...given]: readonly string[]): string[] {
 }
 
 main().catch((error: unknown) => {
+  if (error instanceof InvalidArgumentError) {
+    // Words that are looked at only when the command runs.
+    process.stderr.write(`error: ${error.message}\n`);
+  }
   if (error instanceof CommanderError) {
     // commander has said what is wrong; help and version are no errors.
     process.exitCode = error.exitCode === 0 ? 0 : WRONG_USAGE;

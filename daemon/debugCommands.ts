@@ -1,0 +1,420 @@
+/**
+ * The debugger for scripts: `break` is the debugger as long as it runs; `step`, `continue` and
+ * `inject`, started apart, join it.
+ */
+
+import * as fs from 'node:fs';
+import { createInterface } from 'node:readline';
+import type { Command } from 'commander';
+import { InvalidArgumentError } from 'commander';
+import {
+  BREAKPOINT_HELP,
+  FAULT_HELP,
+  faultText,
+  parseBreakpoint,
+  parseFault,
+  parseHits,
+  stopText,
+} from './debugText';
+import type { Connection } from './inspector/connect';
+import { connect, findTarget } from './inspector/connect';
+import { readLeaseFile, writeLeaseFile } from './inspector/leaseFile';
+import type { InspectorClient } from './protocol/client';
+import type { BreakpointJson, FaultJson, StoppedJson } from './protocol/debug';
+import { breakpointJson, faultJson } from './protocol/debug';
+import type { CallOf, ResultOf } from './protocol/rpc';
+import * as v from 'valibot';
+
+const TARGET = 'process id, ws:// URL with its token, or runtime file';
+const STEPS = ['over', 'into', 'out'] as const;
+type Step = (typeof STEPS)[number];
+
+interface Wishes {
+  readonly if?: string;
+  readonly hits?: NonNullable<BreakpointJson['hits']>;
+  readonly log?: string;
+}
+
+interface BreakOptions extends Wishes {
+  readonly json?: true;
+  readonly stops?: number;
+  readonly timeout: number;
+  readonly inject?: readonly string[];
+}
+
+export function addDebugCommands(program: Command): void {
+  program
+    .command('break')
+    .description('hold requests at breakpoints; runs as the debugger until it is interrupted')
+    .argument('<spec...>', `[target] and what to stop at; target: ${TARGET}`)
+    .option('--if <expression>', 'only when this holds, such as "nlink > 1"')
+    .option('--hits <when>', 'nth:N, from:N or every:N', asOption(parseHits))
+    .option('--log <text>', 'say this instead of stopping; {expression} is replaced')
+    .option(
+      '--inject <fault>',
+      'make calls fail as well (may be repeated)',
+      (spec, others: string[] = []) => [...others, spec],
+    )
+    .option('--stops <n>', 'end when so many requests were stopped and let go', asOption(count))
+    .option(
+      '--timeout <seconds>',
+      'let everything go when this program hangs so long',
+      asOption(count),
+      30,
+    )
+    .option('--json', 'stops as JSON lines')
+    .addHelpText('after', BREAKPOINT_HELP)
+    .addHelpText(
+      'after',
+      `
+On its standard input it takes: step [over|into|out] [REQUEST], continue [REQUEST], pause,
+eval EXPRESSION. The commands step, continue and inject do the same from elsewhere.
+When it ends, everything goes on and nothing is armed any more.`,
+    )
+    .action((words: string[], options: BreakOptions) => {
+      const { target, specs } = split(words);
+      const breakpoints = specs.map((spec, i) => breakpointOf(spec, i + 1, options));
+      const faults = (options.inject ?? []).map((spec, i) => faultOf(spec, i + 1));
+      return debug(target, breakpoints, faults, options);
+    });
+  program
+    .command('step')
+    .description('let a stopped request go to its next decision, and say where it stops')
+    .argument('[target]', TARGET)
+    .argument('[how]', 'over (its next decision), into (of any request), out (its reply)')
+    .option('--request <n>', 'which one; else the one stopped last', asOption(count))
+    .option('--wait <seconds>', 'for the next stop', asOption(count), 5)
+    .option('--json', 'the stop as JSON')
+    .action((first: string | undefined, second: string | undefined, options: StepOptions) => {
+      const [target, how] =
+        second === undefined && isStep(first) ? [undefined, first] : [first, second];
+      if (how !== undefined && !isStep(how)) {
+        throw new InvalidArgumentError(`${how} is no step: over, into or out.`);
+      }
+      return step(target, how ?? 'over', options);
+    });
+  program
+    .command('continue')
+    .description('let stopped requests go on')
+    .argument('[target]', TARGET)
+    .option('--request <n>', 'which one; else all', asOption(count))
+    .action((target: string | undefined, { request }: { request?: number }) =>
+      joined(target, async ({ client }) => {
+        const { waiting } = await client.call('debug.continue', wanted(request));
+        if (waiting.length > 0) {
+          say(`Request ${waiting.join(', ')} goes on when those stopped after it have.`);
+        }
+      }),
+    );
+  program
+    .command('inject')
+    .description('make system calls of the daemon fail; without a debugger, runs as one')
+    .argument('[spec...]', `[target] and what to make fail; target: ${TARGET}`)
+    .option('--clear', 'take back all faults of the debugger that runs')
+    .option(
+      '--timeout <seconds>',
+      'take them back when this program hangs so long',
+      asOption(count),
+      30,
+    )
+    .option('--json', 'what is active as JSON')
+    .addHelpText('after', FAULT_HELP)
+    .action((words: string[], options: InjectOptions) => {
+      const { target, specs } = split(words);
+      return inject(target, specs, options);
+    });
+}
+
+interface StepOptions {
+  readonly request?: number;
+  readonly wait: number;
+  readonly json?: true;
+}
+
+interface InjectOptions {
+  readonly clear?: true;
+  readonly timeout: number;
+  readonly json?: true;
+}
+
+// --- arguments ----------------------------------------------------------------------------------
+
+function asOption<T>(parse: (text: string) => T): (text: string) => T {
+  return (text) => {
+    try {
+      return parse(text);
+    } catch (error) {
+      throw new InvalidArgumentError(error instanceof Error ? error.message : String(error));
+    }
+  };
+}
+
+function count(text: string): number {
+  if (!/^[1-9][0-9]{0,8}$/.test(text)) throw new Error('Give a number from 1 on.');
+  return Number(text);
+}
+
+function isStep(word: string | undefined): word is Step {
+  return STEPS.some((known) => known === word);
+}
+
+/** A first word that names a daemon is the target. */
+function split(words: readonly string[]): { target: string | undefined; specs: readonly string[] } {
+  const [first, ...rest] = words;
+  const names =
+    first !== undefined &&
+    (/^[0-9]+$/.test(first) ||
+      /^ws(\+unix)?:/.test(first) ||
+      (first.endsWith('.json') && fs.existsSync(first)));
+  return names ? { target: first, specs: rest } : { target: undefined, specs: words };
+}
+
+function breakpointOf(
+  spec: string,
+  id: number,
+  { if: condition, hits, log }: Wishes,
+): BreakpointJson {
+  const breakpoint = understood(() => parseBreakpoint(spec, id));
+  return checked(breakpointJson, spec, {
+    ...breakpoint,
+    ...(condition === undefined ? {} : { condition }),
+    ...(hits === undefined ? {} : { hits }),
+    ...(log === undefined ? {} : { log }),
+  });
+}
+
+function faultOf(spec: string, id: number): FaultJson {
+  return checked(
+    faultJson,
+    spec,
+    understood(() => parseFault(spec, id)),
+  );
+}
+
+function understood<T>(parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    throw new InvalidArgumentError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function checked<T>(schema: v.GenericSchema<unknown, T>, spec: string, value: unknown): T {
+  const parsed = v.safeParse(schema, value);
+  if (parsed.success) return parsed.output;
+  const where = v.getDotPath(parsed.issues[0]) ?? 'it';
+  throw new InvalidArgumentError(`“${spec}”: ${where}: ${parsed.issues[0].message}`);
+}
+
+function wanted(request: number | undefined): { request?: number } {
+  return request === undefined ? {} : { request };
+}
+
+// --- talking ------------------------------------------------------------------------------------
+
+const CLIENT = 'virtiofsd-inspector command line';
+
+function say(sentence: string): void {
+  process.stderr.write(`${sentence}\n`);
+}
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+async function open(target: string | undefined): Promise<Connection & { pid: number }> {
+  const connection = await connect(findTarget(target, say), CLIENT);
+  const { target: daemon } = await connection.client.hello(CLIENT);
+  return { ...connection, pid: daemon.pid };
+}
+
+/** Joins the debugger that runs. @throws Error when none does */
+async function joined(
+  target: string | undefined,
+  use: (connection: Connection, state: ResultOf<'debug.attach'>) => Promise<void>,
+): Promise<void> {
+  const connection = await open(target);
+  try {
+    const lease = readLeaseFile(connection.pid);
+    if (lease === null) {
+      throw new Error(
+        'No debugger of the command line runs for this daemon: begin with “virtiofsd-inspector break”.',
+      );
+    }
+    await use(connection, await connection.client.call('debug.attach', { lease }));
+  } finally {
+    connection.close();
+  }
+}
+
+async function step(target: string | undefined, how: Step, options: StepOptions): Promise<void> {
+  await joined(target, async ({ client }, { held }) => {
+    const request = options.request ?? held.at(-1)?.request;
+    if (request === undefined) throw new Error('Nothing is stopped.');
+    const next = new Promise<StoppedJson | null>((resolve) => {
+      client.on('debug.stopped', resolve);
+      setTimeout(() => resolve(null), options.wait * 1_000);
+    });
+    await client.call('debug.step', { request, how });
+    const stop = await next;
+    if (stop === null) say(`Nothing stopped within ${options.wait} seconds.`);
+    else print(options.json === true ? JSON.stringify(stop) : stopText(stop));
+  });
+}
+
+async function inject(
+  target: string | undefined,
+  specs: readonly string[],
+  options: InjectOptions,
+): Promise<void> {
+  const connection = await open(target);
+  const lease = readLeaseFile(connection.pid);
+  if (lease === null) {
+    connection.close();
+    if (options.clear === true) throw new Error('No debugger runs, and so no fault is active.');
+    if (specs.length === 0) throw new InvalidArgumentError('Say what to make fail.');
+    const faults = specs.map((spec, i) => faultOf(spec, i + 1));
+    return debug(target, [], faults, options);
+  }
+  try {
+    const { client } = connection;
+    const { faults } = await client.call('debug.attach', { lease });
+    const kept =
+      options.clear === true ? [] : faults.map(({ struck: _s, usedUp: _u, ...fault }) => fault);
+    const first = Math.max(0, ...faults.map(({ id }) => id)) + 1;
+    const added = specs.map((spec, i) => faultOf(spec, first + i));
+    const answer = await client.call('debug.setFaults', { faults: [...kept, ...added] });
+    refuse(answer.faults);
+    const now = (await client.call('debug.inspect', {})).faults;
+    if (options.json === true) print(JSON.stringify(now));
+    else
+      for (const fault of now)
+        print(`${fault.id}  ${faultText(fault)}${fault.usedUp ? ' (used up)' : ''}`);
+  } finally {
+    connection.close();
+  }
+}
+
+function refuse(answers: readonly { armed: boolean; message: string | null }[]): void {
+  const refused = answers.find(({ armed }) => !armed);
+  if (refused !== undefined) throw new Error(refused.message ?? 'It was refused.');
+}
+
+/** Is the debugger until it is interrupted, its work is done, or the daemon has had enough. */
+async function debug(
+  target: string | undefined,
+  breakpoints: readonly BreakpointJson[],
+  faults: readonly FaultJson[],
+  options: { json?: true; stops?: number; timeout: number },
+): Promise<void> {
+  const { client, pid, ended, close } = await open(target);
+  const timeoutMs = options.timeout * 1_000;
+  const { lease } = await client.call('debug.attach', { timeoutMs });
+  const removeLeaseFile = writeLeaseFile(pid, lease);
+  const heartbeat = setInterval(() => {
+    // A connection that is gone ends the program by itself.
+    client.call('debug.heartbeat', {}).catch(() => undefined);
+  }, timeoutMs / 3);
+  try {
+    const over = new Promise<Error | null>((resolve) => {
+      watch(client, options, resolve);
+      process.once('SIGINT', () => resolve(null));
+      process.once('SIGTERM', () => resolve(null));
+      void ended.then((reason) => resolve(new Error(reason)));
+    });
+    if (faults.length > 0) {
+      refuse((await client.call('debug.setFaults', { faults: [...faults] })).faults);
+    }
+    refuse(
+      (await client.call('debug.setBreakpoints', { breakpoints: [...breakpoints] })).breakpoints,
+    );
+    say(`Armed: ${breakpoints.length} breakpoints, ${faults.length} faults.`);
+    listen(client);
+    const why = await over;
+    if (why !== null) throw why;
+    await client.call('debug.detach', {});
+  } finally {
+    clearInterval(heartbeat);
+    removeLeaseFile();
+    close();
+    process.stdin.destroy();
+  }
+}
+
+function watch(
+  client: InspectorClient,
+  { json, stops }: { json?: true; stops?: number },
+  over: (why: Error | null) => void,
+): void {
+  const stopped = new Set<number>();
+  const held = new Set<number>();
+  client.on('debug.stopped', (stop) => {
+    stopped.add(stop.request);
+    held.add(stop.request);
+    print(json === true ? JSON.stringify(stop) : stopText(stop));
+  });
+  client.on('debug.resumed', ({ request, reason }) => {
+    held.delete(request);
+    if (reason !== 'step' && held.size === 0 && stopped.size >= (stops ?? Infinity)) over(null);
+  });
+  client.on('debug.output', ({ category, text }) => {
+    if (category === 'log') print(json === true ? JSON.stringify({ log: text }) : text);
+    else say(text);
+  });
+  client.on('debug.ended', ({ message }) => over(new Error(message)));
+}
+
+/** Verbs from the standard input; its end means nothing, so that it can run in the background. */
+function listen(client: InspectorClient): void {
+  const lines = createInterface({ input: process.stdin });
+  lines.on('line', (line) => {
+    verb(client, line.trim().split(/\s+/)).catch((error: unknown) => {
+      say(error instanceof Error ? error.message : String(error));
+    });
+  });
+}
+
+async function verb(client: InspectorClient, words: readonly string[]): Promise<void> {
+  const [name, ...rest] = words;
+  switch (name) {
+    case '':
+    case undefined:
+      return;
+    case 'step': {
+      const how = rest.find(isStep) ?? 'over';
+      await client.call('debug.step', { request: await requestOf(client, rest), how });
+      return;
+    }
+    case 'continue': {
+      const number = rest.find((word) => /^[0-9]+$/.test(word));
+      const params: CallOf<'debug.continue'> = wanted(
+        number === undefined ? undefined : Number(number),
+      );
+      await client.call('debug.continue', params);
+      return;
+    }
+    case 'pause':
+      await client.call('debug.pause', {});
+      return;
+    case 'eval': {
+      const request = await requestOf(client, []);
+      const { value } = await client.call('debug.evaluate', {
+        request,
+        expression: rest.join(' '),
+      });
+      print(value);
+      return;
+    }
+    default:
+      throw new Error(`There is no verb ${name}: step, continue, pause, eval.`);
+  }
+}
+
+async function requestOf(client: InspectorClient, words: readonly string[]): Promise<number> {
+  const named = words.find((word) => /^[0-9]+$/.test(word));
+  if (named !== undefined) return Number(named);
+  const { held } = await client.call('debug.inspect', {});
+  const last = held.at(-1);
+  if (last === undefined) throw new Error('Nothing is stopped.');
+  return last.request;
+}
