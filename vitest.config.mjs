@@ -32,6 +32,7 @@ export default defineConfig({
         test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 30_000 },
       },
       realSuite('filesystem', 120),
+      realSuite('debug', 120),
       realSuite('scenarios', 120),
       realSuite('frontend', 120),
       realSuite('guest', 180),

@@ -6,6 +6,7 @@ import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { CONFINED } from './confinement/confinedProgram';
 import { VERSION } from './version';
 import { addCheckCommand } from './checkCommand';
+import { addDapCommand } from './dapCommand';
 import { addDebugCommands } from './debugCommands';
 import { addServeCommand } from './serveCommand';
 import { serveConfined } from './start';
@@ -26,6 +27,7 @@ async function main(): Promise<void> {
   addServeCommand(program);
   addObserverCommands(program);
   addDebugCommands(program);
+  addDapCommand(program);
   addCheckCommand(program);
   for (const command of program.commands) command.exitOverride();
   await program.parseAsync(words(process.argv), { from: 'user' });

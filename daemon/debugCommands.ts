@@ -7,21 +7,14 @@ import * as fs from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
-import {
-  BREAKPOINT_HELP,
-  FAULT_HELP,
-  faultText,
-  parseBreakpoint,
-  parseFault,
-  parseHits,
-  stopText,
-} from './debugText';
+import { BREAKPOINT_HELP, FAULT_HELP, parseBreakpoint, parseHits, stopText } from './debugText';
 import type { Connection } from './inspector/connect';
 import { connect, findTarget } from './inspector/connect';
 import { readLeaseFile, writeLeaseFile } from './inspector/leaseFile';
 import type { InspectorClient } from './protocol/client';
 import type { BreakpointJson, FaultJson, StoppedJson } from './protocol/debug';
 import { breakpointJson, faultJson } from './protocol/debug';
+import { faultText, parseFault } from './protocol/faultText';
 import type { CallOf, ResultOf } from './protocol/rpc';
 import * as v from 'valibot';
 

@@ -1,7 +1,7 @@
 /** The debugger's verbs for people: breakpoints and faults as words, stops as lines. */
 
 import { opcodesOf } from './fuse/opcodes';
-import type { BreakpointJson, FaultJson, StoppedJson } from './protocol/debug';
+import type { BreakpointJson, StoppedJson } from './protocol/debug';
 import type { HitKind } from './tables/hitKind';
 import { HIT_KINDS } from './tables/hitKind';
 import type { Decision } from './tables/stops';
@@ -125,39 +125,12 @@ function keyOf(text: string): NonNullable<BreakpointJson['key']> {
   throw new Error(`A key is ids:INO/MAJ:MIN/MNT or handle:MNT/TYPE/HEX, not “${text}”.`);
 }
 
-/** @throws Error as above */
-export function parseFault(spec: string, id: number): FaultJson {
-  const parts = /^([a-z_]+)=(E[A-Z0-9]+)(?::(next|every|[0-9]+))?(?:@(.+))?$/.exec(spec);
-  const call = FAULT_CALLS.find((known) => known === parts?.[1]);
-  const errno = parts?.[2];
-  if (call === undefined || errno === undefined) {
-    throw new Error(
-      `A fault is CALL=ERRNO[:next|:every|:N][@GLOB] with CALL one of ${FAULT_CALLS.join(', ')}; ` +
-        `“${spec}” is not.`,
-    );
-  }
-  const when = parts?.[3] ?? 'next';
-  const path = parts?.[4];
-  return {
-    id,
-    call,
-    errno,
-    ...(path === undefined ? {} : { path }),
-    when: when === 'next' || when === 'every' ? { kind: when } : { kind: 'nth', n: Number(when) },
-  };
-}
-
 /** @throws Error when it is none of the forms */
 export function parseHits(text: string): NonNullable<BreakpointJson['hits']> {
   const parts = /^(nth|from|every):([1-9][0-9]*)$/.exec(text);
   const when = (['nth', 'from', 'every'] as const).find((known) => known === parts?.[1]);
   if (when === undefined) throw new Error(`Hits are nth:N, from:N or every:N, not “${text}”.`);
   return { when, count: Number(parts?.[2]) };
-}
-
-export function faultText({ call, errno, path, when }: FaultJson): string {
-  const whenText = when.kind === 'nth' ? `the ${when.n}. from now on` : when.kind;
-  return `${call} fails with ${errno}, ${whenText}${path === undefined ? '' : `, for ${path}`}`;
 }
 
 /** A stop in a few lines. */

@@ -71,6 +71,12 @@ const SUITES = [
     commands: [vitest('filesystem')],
   },
   {
+    name: 'debug',
+    components: ['mkfs.ext4'],
+    cannot: cannotMount,
+    commands: [vitest('debug')],
+  },
+  {
     name: 'scenarios',
     components: [...FILE_SYSTEMS, 'git', 'mksquashfs'],
     cannot: cannotMount,

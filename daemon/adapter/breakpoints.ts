@@ -1,0 +1,130 @@
+/** Breakpoints as clients of the Debug Adapter Protocol write them, in the daemon's words. */
+
+import type { DebugProtocol } from '@vscode/debugprotocol';
+import type { BreakpointJson } from '../protocol/debug';
+import { HIT_KINDS } from '../tables/hitKind';
+import { DECISIONS } from '../tables/stops';
+
+/** A breakpoint without the number that it gets when it is armed. */
+export type Wanted = Omit<BreakpointJson, 'id'>;
+
+export interface ExceptionFilter {
+  readonly filter: string;
+  readonly label: string;
+  readonly description: string;
+  /** In the stop's headline, behind “Paused on”. */
+  readonly headline: string;
+  /** Something went wrong for the guest: shown as an exception. */
+  readonly isError: boolean;
+  readonly wanted: readonly Wanted[];
+}
+
+export const EXCEPTION_FILTERS: readonly ExceptionFilter[] = [
+  {
+    filter: 'fallback',
+    label: 'Fallback Lookups',
+    description: 'A lookup was answered by inodes_by_ids, or would have been and was not believed.',
+    headline: 'fallback lookup',
+    isError: false,
+    wanted: [{ hit: 'fallback_hit' }, { hit: 'handleless_hit' }, { decision: 'fallback_rejected' }],
+  },
+  {
+    filter: 'stale',
+    label: 'Stale-ID Hazards',
+    description:
+      'A number was given away again (H1), a handle went stale (H2), or an entry that pins nothing was believed by its number (H13).',
+    headline: 'stale-ID hazard',
+    isError: false,
+    wanted: [{ hazard: 'H1' }, { hazard: 'H2' }, { hazard: 'H13' }],
+  },
+  {
+    filter: 'data',
+    label: 'Wrong-Data Hazards',
+    description: 'A hazard that can make the guest read or write another file than it meant.',
+    headline: 'wrong-data hazard',
+    isError: true,
+    wanted: [{ hazard: 'data' }],
+  },
+  {
+    filter: 'errors',
+    label: 'Errors to the Guest',
+    description:
+      'The guest is answered an errno. ENOENT is part of daily life: refine it by a condition such as errno != "ENOENT".',
+    headline: 'error to the guest',
+    isError: true,
+    wanted: [{ errno: '*' }],
+  },
+];
+
+/**
+ * A function breakpoint's name: an operation (`LOOKUP`), a decision (`fallback_rejected`), a hit
+ * kind (`miss`), or several of them, with a path glob at the end: `LOOKUP by_ids src/**`.
+ *
+ * @throws Error with a sentence when it names nothing
+ */
+export function functionBreakpoint(name: string): Wanted {
+  const words = name.split(/\s+/).filter((word) => word !== '');
+  let wanted: Wanted = {};
+  for (const word of words) {
+    const decision = DECISIONS.find((known) => known === word);
+    const hit = HIT_KINDS.find((known) => known === word);
+    if (decision !== undefined) wanted = { ...wanted, decision };
+    else if (hit !== undefined) wanted = { ...wanted, hit };
+    else if (/^[A-Z_]{1,30}$/.test(word)) wanted = { ...wanted, operation: word };
+    else if (wanted.path === undefined) wanted = { ...wanted, path: word };
+    else throw new Error(`“${word}” is one word too many: there is a path already.`);
+  }
+  if (words.length > 0) return wanted;
+  throw new Error(
+    `Name an operation such as LOOKUP, or a decision: ${DECISIONS.join(', ')}; or both.`,
+  );
+}
+
+/**
+ * Adds what a client can say of every kind of breakpoint.
+ *
+ * @throws Error when the hit condition is none of the known forms
+ */
+export function refined(
+  wanted: Wanted,
+  {
+    condition,
+    hitCondition,
+    logMessage,
+  }: Pick<DebugProtocol.SourceBreakpoint, 'condition' | 'hitCondition' | 'logMessage'>,
+): Wanted {
+  const given = (text: string | undefined): text is string => text !== undefined && text !== '';
+  return {
+    ...wanted,
+    ...(given(condition) ? { condition } : {}),
+    ...(given(hitCondition) ? { hits: hitsOf(hitCondition) } : {}),
+    ...(given(logMessage) ? { log: logMessage } : {}),
+  };
+}
+
+/** `5` or `== 5`: the fifth; `>= 5`, `> 4`: from the fifth on; `% 5`: every fifth. */
+function hitsOf(text: string): NonNullable<BreakpointJson['hits']> {
+  const parts = /^\s*(==|=|>=|>|%)?\s*([1-9][0-9]{0,8})\s*$/.exec(text);
+  if (parts === null) {
+    throw new Error(
+      `The hit count “${text}” is none: give 5, >= 5 (from the fifth) or % 5 (every).`,
+    );
+  }
+  const count = Number(parts[2]);
+  switch (parts[1]) {
+    case '>=':
+      return { when: 'from', count };
+    case '>':
+      return { when: 'from', count: count + 1 };
+    case '%':
+      return { when: 'every', count };
+    case undefined:
+    default:
+      return { when: 'nth', count };
+  }
+}
+
+/** A data breakpoint's id, which a client keeps and gives back. */
+export function dataIdOf(wanted: Pick<Wanted, 'key' | 'entry'>): string {
+  return JSON.stringify(wanted);
+}
