@@ -453,3 +453,90 @@ it('serves scripts from the command line', async () => {
   expect((await virtiofsd('break', pid, 'colour=red')).status).toBe(2);
   expect((await virtiofsd('inject', pid, 'unlink=EIO')).status).toBe(2);
 });
+
+it('loses no request in 1,000 random sequences of steps, goings on and disconnections', async () => {
+  let seed = 20261122;
+  const random = (below: number) => {
+    seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+    return Math.floor((seed / 4294967296) * below);
+  };
+  // Each program sees what it has written itself, whatever happens in between.
+  const load = Array.from({ length: 4 }, (_, i) =>
+    run(
+      'bash',
+      '-euc',
+      `mkdir ${at(`w${i}`)}; cd ${at(`w${i}`)}; n=0; while [ ! -e ${host('enough')} ]; do
+       n=$((n+1)); echo $n > a; ln a b; [ "$(cat b)" = $n ]; mv b c; [ "$(ls)" = $'a\nc' ]
+       rm a; [ "$(cat c)" = $n ]; rm c; ! cat a 2> /dev/null; done; echo $n`,
+    ),
+  );
+  const operations = ['LOOKUP', 'READDIRPLUS', 'CREATE', 'UNLINK', 'FORGET', 'GETATTR', 'READ'];
+  const stopped: number[] = [];
+  let stops = 0;
+  const watch = () => {
+    session.client.on('debug.stopped', ({ request }) => {
+      stops++;
+      stopped.push(request);
+    });
+    session.client.on('debug.resumed', ({ request }) => {
+      stopped.splice(stopped.indexOf(request), 1);
+    });
+  };
+  watch();
+  const verb = async (): Promise<unknown> => {
+    const { client } = session;
+    const request = stopped[random(stopped.length)];
+    switch (random(8)) {
+      case 0:
+        return session.arm({ operation: operations[random(operations.length)] ?? 'LOOKUP' });
+      case 1:
+        return session.arm(
+          { path: ['a', 'b', 'c', '*'][random(4)] ?? 'a' },
+          { decision: 'claimed' },
+        );
+      case 2:
+        return client.call('debug.pause', {});
+      case 3:
+        return client.call('debug.continue', {});
+      default:
+        if (request === undefined) return client.call('debug.inspect', {});
+        return client.call('debug.step', {
+          request,
+          how: (['over', 'into', 'out'] as const)[random(3)] ?? 'over',
+        });
+    }
+  };
+  const observer = await observe(share.pid);
+  const status = () => observer.client.call('status.watch', {});
+  for (let sequence = 0; sequence < 1_000; sequence++) {
+    for (let i = random(6); i >= 0; i--) {
+      // A request may go on by itself before it is told to.
+      await verb().catch((error: unknown) => expect(String(error)).toContain('not held'));
+    }
+    if (random(10) !== 0) {
+      await session.continue();
+      continue;
+    }
+    // Another observer sees when the daemon has noticed.
+    session.close();
+    stopped.length = 0;
+    while ((await status()).debugger !== null);
+    session = await attach(share.pid);
+    watch();
+  }
+  await session.client.call('debug.detach', {});
+  fs.writeFileSync(host('enough'), '');
+  for (const { done } of load) {
+    const { status, stdout, stderr } = await done;
+    expect(stderr).toBe('');
+    expect(status).toBe(0);
+    expect(Number(stdout)).toBeGreaterThan(3);
+  }
+  expect(stops).toBeGreaterThan(500);
+  expect(share.log.filter((line) => /wrong|failed inside|refused a reply/.test(line))).toEqual([]);
+  // The kernel forgets all that it has; what is left are its own working directories, if any.
+  must(share, 'cd /; echo 2 > /proc/sys/vm/drop_caches');
+  const { entries } = await observer.client.call('snapshot', {});
+  expect(entries.length).toBeLessThanOrEqual(2);
+  observer.close();
+});
