@@ -82,6 +82,7 @@ function flag(on: boolean | undefined, ...words: string[]): string[] {
 function oursOrRust(options: DaemonOptions, shared: string): string[] {
   return [
     ...['--shared-dir', shared, `--sandbox=${options.sandbox ?? 'none'}`],
+    '--seccomp=none',
     `--inode-file-handles=${options.handles ?? 'never'}`,
     `--cache=${options.cache ?? 'auto'}`,
     ...flag(options.xattr, '--xattr'),
@@ -103,9 +104,10 @@ function commandOf(kind: DaemonKind, shared: string, options: DaemonOptions): st
         options.program ?? path.join(root, 'dist/daemon/cli.js'),
         'serve',
         ...oursOrRust(options, shared),
+        ...['--no-inspect', '--log-level=warn'],
       ];
     case 'rust':
-      return [RUST_DAEMON, ...oursOrRust(options, shared), '--seccomp=none'];
+      return [RUST_DAEMON, ...oursOrRust(options, shared)];
     case 'c': {
       const cache = options.cache ?? 'auto';
       const words = [
