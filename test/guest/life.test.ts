@@ -91,7 +91,10 @@ it.each(parts.kernels.map((kernel) => [kernel.release, kernel] as const))(
   'a device with two request queues, there from the start; switching off (%s)',
   async (release, kernel) => {
     const share = await serve('--inode-file-handles=mandatory');
-    guest = await Guest.boot({ parts, kernel, devices: [{ ...share, queues: 2 }] });
+    guest = await Guest.boot({
+      ...{ parts, kernel, processors: 2 },
+      devices: [{ ...share, queues: 2 }],
+    });
     await guest.mount(share.tag);
     // A daemon may signal a queue once that has nothing yet, so that no interrupt is lost.
     const before = await interrupts();
