@@ -165,7 +165,8 @@ function shareVerdict(
   const mode =
     modes.virtiofsd === modes['virtiofsd-inspector']
       ? `--inode-file-handles=${modes.virtiofsd}`
-      : `--inode-file-handles=${modes.virtiofsd} for virtiofsd, ${modes['virtiofsd-inspector']} for virtiofsd Inspector`;
+      : `--inode-file-handles=${modes.virtiofsd} for virtiofsd and ` +
+        `--inode-file-handles=${modes['virtiofsd-inspector']} for virtiofsd Inspector`;
   switch (level) {
     case 'good':
       return { level, text: `It can be shared, with ${mode}.` };
@@ -265,7 +266,10 @@ function modeReason(
       finding.programs.some((program) => programs.includes(program)),
   );
   const hazards = [...new Set(avoided.flatMap(({ hazard }) => hazard ?? []))];
-  const spared = hazards.length === 0 ? '' : ` It avoids ${hazards.join(', ')}.`;
+  const names = new Set(
+    avoided.flatMap(({ hazard, name }) => (hazard === null ? [] : `${hazard} ${name}`)),
+  );
+  const spared = names.size === 0 ? '' : ` It avoids ${[...names].join(', ')}.`;
   if (mode !== 'never') {
     const reason =
       'Entries hold handles: no descriptor each, and a new file is told from an old one by its ' +

@@ -14,7 +14,7 @@ import {
 export function checkMarkdown(report: CheckReport): string {
   const { directory, verdict, recommended, findings, mounts, host, notVerified } = report;
   return [
-    `# ${code(directory)}`,
+    `# Check of ${code(directory)}`,
     '',
     `**${LEVEL_WORDS[verdict.level]}.** ${prose(verdict.text)}`,
     '',

@@ -47,7 +47,7 @@ test('a cancelled check ends', async () => {
 test('the report as Markdown: headings, options, tables, findings', () => {
   const markdown = checkMarkdown(reportOf([mountFactsOf({ type: 'btrfs' })]));
   expect(markdown).toMatch(
-    /^# `\/srv\/share`\n\n\*\*Good\.\*\* It can be shared, with `--inode-file-handles=prefer`\.\n/,
+    /^# Check of `\/srv\/share`\n\n\*\*Good\.\*\* It can be shared, with `--inode-file-handles=prefer`\.\n/,
   );
   expect(markdown).toContain('| Option | Why |\n| --- | --- |\n| `--inode-file-handles=prefer` | ');
   expect(markdown).toContain(
