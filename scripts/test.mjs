@@ -77,6 +77,15 @@ const SUITES = [
     commands: [vitest('scenarios')],
   },
   {
+    name: 'guest',
+    components: [
+      ...['qemu-system-x86_64', 'busybox', 'mkfs.ext4', 'unshare', 'git', 'gcc', 'make'],
+      ...['sqlite3', 'rsync', 'setfattr', 'fio'],
+    ],
+    cannot: cannotMount,
+    commands: [vitest('guest')],
+  },
+  {
     name: 'frontend',
     components: ['mkfs.ext4', 'setfattr'],
     cannot: cannotCompare,

@@ -17,7 +17,7 @@ import { rootImage } from './rootImage';
 
 const MEMORY = '768M';
 /** How long a script may take unless the caller says so, in seconds. */
-const PATIENCE = 60;
+const PATIENCE = 120;
 
 // Bash's -e looks over a failing "! command", so refusals have their own word.
 const PRELUDE = `refused() { if "$@"; then echo "not refused: $*"; exit 1; fi; }\n`;
@@ -140,6 +140,12 @@ export class Guest {
     await guest.qmp.execute('cont');
     await ready;
     return guest;
+  }
+
+  /** QEMU's process. */
+  get pid(): number {
+    if (this.qemu.pid === undefined) throw new Error('QEMU has no process.');
+    return this.qemu.pid;
   }
 
   /**

@@ -33,7 +33,7 @@ export async function serve(...options: readonly string[]): Promise<Share> {
   const daemon = await Daemon.start(
     [
       ...[process.execPath, await daemonProgram(), 'serve'],
-      ...['--shared-dir', shared, '--socket-path', socket, '--sandbox', 'none', ...options],
+      ...['--shared-dir', shared, '--socket-path', socket, ...options],
     ],
     socket,
   );
