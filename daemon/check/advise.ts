@@ -72,19 +72,15 @@ function rank(severity: Severity): number {
   return SEVERITIES.indexOf(severity);
 }
 
-/** The mode that leaves the least; `prefer` before the others where several do. */
+/**
+ * The mode that leaves the least. Never `mandatory`: it leaves what `prefer` leaves, and fails where
+ * that goes on without handles.
+ */
 function bestMode(share: MountFacts, findings: readonly Finding[], program: Program): HandleMode {
-  const [first, ...others] = HANDLE_MODES.filter(
-    // Without handles on the share itself prefer is never, and mandatory no mode at all.
-    (mode) => mode === 'never' || holdsHandles(share, mode),
-  );
-  return others.reduce(
-    (best, mode) =>
-      isLess(costs(remaining(findings, program, mode)), costs(remaining(findings, program, best)))
-        ? mode
-        : best,
-    first ?? 'never',
-  );
+  // Without handles on the share itself prefer ends as never.
+  if (!holdsHandles(share, 'prefer')) return 'never';
+  const cost = (mode: HandleMode): number[] => costs(remaining(findings, program, mode));
+  return isLess(cost('never'), cost('prefer')) ? 'never' : 'prefer';
 }
 
 /** How many findings of each severity, the worst first; what is only to be known costs nothing. */

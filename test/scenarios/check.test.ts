@@ -184,7 +184,7 @@ scenario('check of overlays', { fileSystems: ['ext4', 'overlay'] }, () => {
     if (handles === 'yes') expect(mount.handles).toMatchObject({ type: 0xf8 });
     else expect(mount.handles).toMatchObject({ errno: 'EOPNOTSUPP' });
     expect(mount.files?.hardLinked).toBe(2);
-    expect(found(mount).includes('H12 data')).toBe(h12);
+    expect(found(mount).includes('H12 data prefer+never')).toBe(h12);
     expect(report.verdict.level).toBe(level);
     expect(modesOf(report)).toEqual(both(mode));
   });
