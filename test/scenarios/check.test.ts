@@ -127,7 +127,7 @@ for (const fileSystem of ['ext4', 'xfs', 'btrfs', 'tmpfs'] as const) {
       const numbers = measured(mount);
       expect(numbers).toMatchObject({ reusedWhileHeld: false, timeRestored: true });
       expect(numbers.roundsWhileHeld).toBeGreaterThan(50);
-      expect(numbers.rounds).toBeGreaterThan(50);
+      expect(numbers.rounds).toBeGreaterThanOrEqual(200);
       // Each file has a handle of its own, whatever its number.
       expect(numbers.distinctHandles).toBe(numbers.rounds);
       if (fileSystem === 'ext4') expect(numbers.distinctNumbers).toBe(1);
@@ -365,7 +365,7 @@ scenario('check as a command', { fileSystems: ['ext4'] }, () => {
     const { status, stdout, stderr } = await command([folder]);
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     expect(stdout).toMatch(/^Good: It can be shared, with --inode-file-handles=prefer\.\n/);
-    expect(stdout).toContain('used again: 1,000 files had 1 number and 1,000 handles');
+    expect(stdout).toMatch(/used again: ([\d,]+) files had 1 number and \1 handles/);
     expect(stdout).toContain('Nothing in it was changed.');
     expect(stdout.split('\n').filter((line) => line.length > 80)).toEqual([]);
   });
