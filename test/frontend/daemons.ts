@@ -9,6 +9,7 @@ import path from 'node:path';
 import type { CacheMode, HandleMode } from '../../daemon/passthrough/options';
 import { Frontend } from './frontend';
 import { native, root } from './native';
+import { Message } from './vhostUser';
 import type { VmmOptions } from './vmm';
 import { Vmm } from './vmm';
 
@@ -69,6 +70,14 @@ export interface Daemon {
 }
 
 const running = new Set<Daemon>();
+const children = new Map<ChildProcess, string>();
+
+process.once('exit', () => {
+  for (const [child, folder] of children) {
+    child.kill('SIGKILL');
+    fs.rmSync(folder, { recursive: true, force: true });
+  }
+});
 
 /** Ends what was left running: for afterEach. */
 export async function stopDaemons(): Promise<void> {
@@ -178,7 +187,11 @@ export function startDaemon(kind: DaemonKind, shared: string, options: DaemonOpt
       }
     },
     async connect(given) {
-      return Frontend.start(await daemon.vmm(given));
+      const guest = await Frontend.start(await daemon.vmm(given));
+      // The Rust virtiofsd drops a kick that comes between SET_VRING_KICK and SET_VRING_ENABLE
+      // (fixed in vhost-user-backend 0.22); once it answers this, it has read both.
+      if (kind === 'rust') await guest.vmm.ask(Message.GET_FEATURES);
+      return guest;
     },
     descriptors: () =>
       fs.readdirSync(`/proc/${pid}/fd`).map((fd) => {
@@ -198,10 +211,7 @@ export function startDaemon(kind: DaemonKind, shared: string, options: DaemonOpt
   void end.then(() => {
     running.delete(daemon);
   });
-  process.once('exit', () => {
-    child.kill('SIGKILL');
-    fs.rmSync(folder, { recursive: true, force: true });
-  });
+  children.set(child, folder);
   return daemon;
 }
 

@@ -16,9 +16,11 @@ import type {
   Dirent,
   DirentPlus,
   Entry,
+  InitReply,
   Opened,
   StatfsReply,
 } from './fuse';
+import { requests } from './fuse';
 import type { Frontend, Travel } from './frontend';
 import { errnoText, opcodeName } from './frontend';
 
@@ -56,12 +58,17 @@ export class Session {
   readonly #forgotten = new Map<bigint, string>();
   readonly #handles = new Map<bigint, string>();
   readonly #started: bigint;
+  readonly #limit: number;
   #nodeCount = 0;
   #handleCount = 0;
   #gone = false;
 
-  /** @param started milliseconds since the epoch, from which on times are "now" */
-  constructor(daemon: Daemon, guest: Frontend, folder: string, started: number) {
+  /**
+   * @param started milliseconds since the epoch, from which on times are "now"
+   * @param limit milliseconds that an answer may take
+   */
+  constructor(daemon: Daemon, guest: Frontend, folder: string, started: number, limit: number) {
+    this.#limit = limit;
     this.#started = BigInt(started) * 1_000_000n;
     this.fs = guest;
     this.folder = folder;
@@ -99,7 +106,7 @@ export class Session {
   async try<T>(call: Call<T>, travel: Travel = {}): Promise<T | null> {
     const what = this.#words(call, travel);
     try {
-      const outcome = await this.fs.attempt(call, travel);
+      const outcome = await this.fs.attempt(call, { limit: this.#limit, ...travel });
       if (outcome.errno === 0) {
         const value = outcome.value as T;
         this.steps.push({ what, fields: { errno: 'ok', ...this.#fields(call, value) } });
@@ -126,11 +133,13 @@ export class Session {
   async ping(): Promise<void> {
     if (this.#gone) return;
     try {
-      await this.fs.getattr(ROOT);
-    } catch (error) {
-      this.#gone = true;
-      this.steps.push({ what: 'the daemon afterwards', fields: { errno: String(error) } });
+      const { errno } = await this.fs.attempt(requests.getattr(ROOT), { limit: this.#limit });
+      if (errno === 0) return;
+      this.steps.push({ what: 'the daemon afterwards', fields: { errno: errnoText(errno) } });
+    } catch {
+      this.steps.push({ what: 'the daemon afterwards', fields: { errno: 'no answer' } });
     }
+    this.#gone = true;
   }
 
   /** Writes down something else that was seen. */
@@ -199,6 +208,10 @@ export class Session {
         return this.#dirents(value as Dirent[]);
       case Opcode.READDIRPLUS:
         return this.#direntsPlus(value as DirentPlus[]);
+      case Opcode.INIT: {
+        const reply = value as InitReply;
+        return { ...plainFields(value), flags: `0x${reply.flags.toString(16)}` };
+      }
       case Opcode.STATFS:
         return statfsFields(value as StatfsReply);
       case Opcode.FORGET:
@@ -351,9 +364,7 @@ function plainFields(value: unknown): Record<string, string | number | boolean> 
   if (value instanceof Uint8Array) return { bytes: printable(value) };
   if (typeof value === 'bigint') return { value: String(value) };
   if (typeof value === 'number' || typeof value === 'string') return { value };
-  return Object.fromEntries(
-    Object.entries(value as object).map(([name, field]) => [name, String(field)]),
-  );
+  return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, String(field)]));
 }
 
 /** A request's body without what differs between daemons: ids and handles. */

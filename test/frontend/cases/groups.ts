@@ -61,7 +61,7 @@ export const GROUPS: readonly Group[] = [
     name: 'writeback',
     peers: ['c', 'rust'],
     options: { writeback: true },
-    cases: [...dataCases, ...protocolCases],
+    cases: [...nameCases, ...dataCases, ...protocolCases],
   },
   {
     name: 'readonly',

@@ -343,15 +343,9 @@ export const nameCases: readonly Case[] = [
       await s.try(r.release(created.entry.nodeid, created.open.fh));
       for (const [name, flags] of [
         ['exclusive', O_RDWR | O_EXCL],
-        ['a', O_RDWR | O_EXCL],
-        ['a', O_RDWR],
-        ['b', O_RDWR | O_TRUNC],
         ['read-only', O_RDONLY],
         ['write-only', O_WRONLY],
         ['append', O_WRONLY | O_APPEND],
-        ['d', O_RDWR],
-        ['link', O_RDWR],
-        ['dangling', O_RDWR],
       ] as const) {
         const made = await s.try(r.create(dir, name, O_CREAT | flags, 0o644));
         if (made === null) continue;
@@ -366,6 +360,27 @@ export const nameCases: readonly Case[] = [
       await s.try(r.create(dir, 'x/y', O_RDWR, 0o644));
       await s.try(r.create(dir, '', O_RDWR, 0o644));
       await s.try(r.create(8_888n, 'x', O_RDWR, 0o644));
+    },
+  },
+  {
+    name: 'create what exists',
+    prepare: someOfEverything,
+    async run(s, dir) {
+      for (const [name, flags] of [
+        ['a', O_RDWR | O_EXCL],
+        ['a', O_RDWR],
+        ['b', O_RDWR | O_TRUNC],
+        ['empty', O_WRONLY | O_APPEND],
+        ['d', O_RDWR],
+        ['link', O_RDWR],
+        ['dangling', O_RDWR],
+      ] as const) {
+        const made = await s.try(r.create(dir, name, O_CREAT | flags, 0o644));
+        if (made === null) continue;
+        await s.try(r.write(made.entry.nodeid, made.open.fh, 1, 'xyz', { flags }));
+        await s.try(r.read(made.entry.nodeid, made.open.fh, 0, 20));
+        await s.try(r.release(made.entry.nodeid, made.open.fh));
+      }
     },
   },
 ];
