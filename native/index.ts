@@ -399,8 +399,8 @@ export interface ConfinedProgram {
    */
   readonly root: 'unchanged' | 'chroot' | 'pivot';
   readonly sharedDir: string;
-  /** Mask of the capabilities that it may have at most; null: those that its user has. */
-  readonly capabilities: bigint | null;
+  /** Mask of the capabilities that it has, and may have at most. */
+  readonly capabilities: bigint;
 }
 
 /** What went wrong between two programs. */

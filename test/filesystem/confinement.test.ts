@@ -27,6 +27,8 @@ interface Options {
   readonly nobody?: string;
   /** Hand over a listening socket. */
   readonly byFd?: boolean;
+  /** Programs before the daemon's. */
+  readonly under?: readonly string[];
 }
 
 /** A daemon: what was started, and the process that serves, which may be the same. */
@@ -52,7 +54,8 @@ afterEach(async () => {
   );
 });
 
-async function start({ shared, more = [], nobody, byFd = false }: Options = {}): Promise<Daemon> {
+async function start(options: Options = {}): Promise<Daemon> {
+  const { shared, more = [], nobody, byFd = false } = options;
   const share = shared ?? newFolder(await ext4());
   const socket = path.join(nobody ?? newFolder(await ext4()), 'socket');
   const listener = byFd ? frontendNative.listenUnix(socket) : null;
@@ -61,7 +64,8 @@ async function start({ shared, more = [], nobody, byFd = false }: Options = {}):
     ...(listener === null ? ['--socket-path', socket] : ['--fd', '3']),
     ...more,
   ];
-  const command = nobody === undefined ? program : [...AS_NOBODY, ...program];
+  const under = nobody === undefined ? (options.under ?? []) : AS_NOBODY;
+  const command = [...under, ...program];
   const child = spawn(command[0] ?? '', command.slice(1), {
     stdio: ['ignore', 'ignore', 'pipe', ...(listener === null ? [] : [listener])],
     env: { ...process.env, ...(nobody === undefined ? {} : { XDG_RUNTIME_DIR: nobody }) },
@@ -312,6 +316,15 @@ describe('--sandbox=namespace, which is the default', () => {
       process.kill(daemon.launcher, signal);
       expect(await daemon.ended).toBe(0);
     }
+  });
+
+  it('says why it is not possible somewhere, and what to do', async () => {
+    // As containers start programs.
+    const container = ['setpriv', '--bounding-set=-sys_admin'];
+    await expect(start({ under: container })).rejects.toThrow(/CAP_SYS_ADMIN.*--sandbox=none/);
+    const full = 'echo 0 > /proc/sys/user/max_net_namespaces && exec "$@"';
+    const under = ['unshare', '--user', '--map-root-user', 'sh', '-c', full, 'sh'];
+    await expect(start({ under })).rejects.toThrow(/max_user_namespaces.*--sandbox=none/);
   });
 
   it('passes on why the child cannot serve', async () => {
