@@ -37,6 +37,8 @@ const root = path.resolve(here, '../..');
  */
 const PLAN = {
   fuse: { sessions: 60, inputs: 4000 },
+  chains: { sessions: 60, inputs: 4000 },
+  messages: { sessions: 60, inputs: 2000 },
 };
 
 const WORKERS = 2;
@@ -56,7 +58,13 @@ function say(text) {
 
 /** Builds the fuzzer and both sanitized addons. @returns {Promise<string>} the worker's program */
 async function buildFuzzer() {
-  buildSanitized();
+  const guard = path.join(root, 'out', 'fuzz', 'guardedMappings.o');
+  mkdirSync(path.dirname(guard), { recursive: true });
+  execFileSync('gcc', [
+    ...['-c', '-O2', '-fPIC', '-D_GNU_SOURCE', '-Wall', '-Wextra'],
+    ...['-o', guard, path.join(here, 'native', 'guardedMappings.c')],
+  ]);
+  buildSanitized(undefined, undefined, `-Wl,--wrap=mmap64,--wrap=munmap ${guard}`);
   buildSanitized(path.join(here, 'native'), 'fuzzing');
   const outfile = path.join(root, 'out', 'fuzz', 'worker.js');
   await build({
