@@ -91,6 +91,12 @@ const SUITES = [
     cannot: cannotCompare,
     commands: [vitest('frontend')],
   },
+  {
+    name: 'fuzz',
+    components: ['gcc', 'g++', 'make', 'unshare'],
+    cannot: () => (process.getuid?.() === 0 ? null : 'it mounts file systems and needs root'),
+    commands: [['node', 'test/fuzz/run.mjs', '--tests']],
+  },
   { name: 'webview', components: BROWSER, commands: [vitest('webview')] },
   {
     name: 'package',
