@@ -96,21 +96,20 @@ export class Guest {
 
   private constructor(
     private readonly qemu: ChildProcess,
-    folder: string,
-    readonly qmp: Qmp,
+    exited: Promise<unknown>,
+    private readonly qmp: Qmp,
     private readonly port: Socket,
   ) {
-    this.#exited = once(qemu, 'exit');
+    this.#exited = exited;
     this.#broken = new Promise((_resolve, reject) => (this.#break = reject));
     this.#broken.catch(() => undefined);
     for (const stream of [qemu.stdout, qemu.stderr]) {
       stream?.on('data', (bytes: Buffer) => this.#hear(bytes.toString('latin1')));
     }
     port.on('data', (bytes) => this.#receive(bytes));
-    void this.#exited.then(() => {
-      this.#fail('QEMU ended');
-      fs.rmSync(folder, { recursive: true, force: true });
-    });
+    // QEMU is gone: its exit says so, too.
+    port.on('error', () => undefined);
+    void this.#exited.then(() => this.#fail('QEMU ended'));
   }
 
   /**
@@ -127,17 +126,21 @@ export class Guest {
     });
     let said = '';
     qemu.stderr.on('data', (bytes: Buffer) => (said += bytes.toString()));
-    const ended = once(qemu, 'exit').then(() => {
+    const exited = once(qemu, 'exit');
+    const ended = exited.then(() => {
       throw new Error(`QEMU ended before it started: ${said}`);
     });
-    const [monitorSocket, port] = await Promise.race([
-      Promise.all([accept(monitor), accept(agent)]),
-      ended,
-    ]);
-    const guest = new Guest(qemu, folder, await Qmp.greet(monitorSocket), port);
-    ended.catch(() => undefined);
+    const connect = async () => {
+      const [monitorSocket, port] = await Promise.all([accept(monitor), accept(agent)]);
+      return new Guest(qemu, exited, await Qmp.greet(monitorSocket), port);
+    };
+    const guest = await Promise.race([connect(), ended]).finally(() => {
+      // Each socket is for one connection.
+      for (const server of [monitor, agent]) server.close();
+      fs.rmSync(folder, { recursive: true });
+    });
     const ready = guest.#ready();
-    await guest.qmp.execute('cont');
+    await guest.#tell('cont');
     await ready;
     return guest;
   }
@@ -174,14 +177,14 @@ export class Guest {
 
   /** Plugs a device in and waits until the guest's driver has it. */
   async plug({ socket, tag, queues = 1 }: Device): Promise<void> {
-    await this.qmp.execute('chardev-add', {
+    await this.#tell('chardev-add', {
       id: `socket-${tag}`,
       backend: {
         type: 'socket',
         data: { addr: { type: 'unix', data: { path: socket } }, server: false },
       },
     });
-    await this.qmp.execute('device_add', {
+    await this.#tell('device_add', {
       ...{ driver: 'vhost-user-fs-pci', id: tag, chardev: `socket-${tag}`, tag },
       'num-request-queues': queues,
     });
@@ -192,9 +195,9 @@ export class Guest {
   /** Pulls a device out; its daemon sees the connection end. */
   async unplug(tag: string): Promise<void> {
     const gone = this.qmp.event('DEVICE_DELETED', ({ device }) => device === tag);
-    await this.qmp.execute('device_del', { id: tag });
+    await this.#tell('device_del', { id: tag });
     await this.#within(PATIENCE, `unplugging ${tag}`, gone);
-    await this.qmp.execute('chardev-remove', { id: `socket-${tag}` });
+    await this.#tell('chardev-remove', { id: `socket-${tag}` });
   }
 
   /** Mounts a device's file system on /mnt/TAG. */
@@ -207,21 +210,21 @@ export class Guest {
     this.#reader.expectBoot();
     for (const { reject } of this.#pending.values()) reject(new Error('The machine was reset.'));
     const ready = this.#ready();
-    await this.qmp.execute('system_reset');
+    await this.#tell('system_reset');
     await ready;
   }
 
   /** Stops the processors, as before a migration or a snapshot. */
   async stop(): Promise<void> {
     const stopped = this.qmp.event('STOP');
-    await this.qmp.execute('stop');
+    await this.#tell('stop');
     await this.#within(PATIENCE, 'stopping the machine', stopped);
   }
 
   /** Lets the processors go on. */
   async cont(): Promise<void> {
     const resumed = this.qmp.event('RESUME');
-    await this.qmp.execute('cont');
+    await this.#tell('cont');
     await this.#within(PATIENCE, 'letting the machine go on', resumed);
   }
 
@@ -240,11 +243,15 @@ export class Guest {
     await this.#exited;
   }
 
-  /** What the kernel complained about: oopses, warnings, tasks that hang. */
+  /** What the kernel complained about that is not the host's slowness. */
   complaints(): readonly string[] {
-    return this.console
-      .split('\n')
-      .filter((line) => /BUG:|WARNING:|Oops|blocked for more than|general protection/.test(line));
+    const serious =
+      /Oops|BUG: (kernel|unable)|WARNING: .* at fs\/|blocked for more|protection fault/;
+    return this.console.split('\n').filter((line) => serious.test(line));
+  }
+
+  #tell(command: string, args: Readonly<Record<string, unknown>> = {}): Promise<unknown> {
+    return this.#within(PATIENCE, command, this.qmp.execute(command, args));
   }
 
   #ready(): Promise<Ready> {
@@ -329,7 +336,5 @@ async function listen(file: string): Promise<Server> {
 
 /** The one connection that a server is there for. */
 async function accept(server: Server): Promise<Socket> {
-  const [socket] = (await once(server, 'connection')) as [Socket];
-  server.close();
-  return socket;
+  return ((await once(server, 'connection')) as [Socket])[0];
 }
