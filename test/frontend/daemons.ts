@@ -35,6 +35,8 @@ export interface DaemonOptions {
   readonly under?: readonly string[];
   /** Where our daemon's program is, when it is not the one in dist. */
   readonly program?: string;
+  /** With the inspector of our daemon. */
+  readonly inspect?: boolean;
   /** Hand over a listening socket instead of a path. */
   readonly byFd?: boolean;
   readonly sandbox?: 'none' | 'chroot' | 'namespace';
@@ -113,7 +115,8 @@ function commandOf(kind: DaemonKind, shared: string, options: DaemonOptions): st
         options.program ?? path.join(root, 'dist/daemon/cli.js'),
         'serve',
         ...oursOrRust(options, shared),
-        ...['--no-inspect', '--log-level=warn'],
+        ...flag(options.inspect !== true, '--no-inspect'),
+        '--log-level=warn',
       ];
     case 'rust':
       return [RUST_DAEMON, ...oursOrRust(options, shared)];

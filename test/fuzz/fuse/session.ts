@@ -189,6 +189,7 @@ class Served {
       },
       writeFile: (fd, dataAt, size, offsetAt, append) =>
         native.writeFile(fd, dataAt, size, offsetAt, append ? 1 : 0),
+      serveOthers: () => undefined,
     };
     // Between the two, and behind the replies, nobody has anything to do.
     const { u8 } = memory;

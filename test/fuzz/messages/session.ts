@@ -277,6 +277,8 @@ function handlerOf(memory: Scratch): RequestHandler {
       );
       return OUT_HEADER;
     },
+    standsAlone: () => false,
+    letGo: () => undefined,
     reset: () => undefined,
   };
 }
