@@ -6,7 +6,8 @@
  * Programs on the mount, without a debugger, with one that has armed nothing, and with one that has
  * armed 100 breakpoints of which none is hit: on node ids, ids, handles, paths, and operations with
  * conditions. Each measurement has a fresh mount; the order is interleaved, the program and the
- * daemon's serving thread share one pinned processor; the medians are printed. Needs root.
+ * daemon's serving thread share one pinned processor; the medians are printed, also of the time that
+ * the serving thread has worked, which others on the machine disturb less. Needs root.
  */
 
 import { execFileSync, spawn } from 'node:child_process';
@@ -25,6 +26,7 @@ import {
   makeShare,
   mounted,
   pinWorker,
+  threadTime,
   unmount,
 } from './mountedDaemon';
 
@@ -63,12 +65,13 @@ const CONTENDERS: readonly Contender[] = [
 
 const cli = path.join(benchRoot(), 'dist/daemon/cli.js');
 
-/** @returns what ends it */
-async function start(
-  { breakpoints }: Contender,
-  share: string,
-  mount: string,
-): Promise<() => Promise<void>> {
+interface Started {
+  /** Nanoseconds that the serving thread has worked. */
+  readonly time: () => number;
+  readonly stop: () => Promise<void>;
+}
+
+async function start({ breakpoints }: Contender, share: string, mount: string): Promise<Started> {
   // The inspector's threads have the other processor, where a scheduler would put them.
   const daemon = spawn(
     'taskset',
@@ -80,7 +83,7 @@ async function start(
     { stdio: ['ignore', 'ignore', 'inherit'] },
   );
   await mounted(mount, daemon);
-  await pinWorker(daemon.pid ?? 0);
+  const thread = await pinWorker(daemon.pid ?? 0);
   let close: (() => void) | null = null;
   if (breakpoints !== null) {
     const target = findTarget(String(daemon.pid), (sentence) => console.error(sentence));
@@ -93,10 +96,13 @@ async function start(
     if (refused !== undefined) throw new Error(refused.message ?? 'refused');
     close = connection.close;
   }
-  return async () => {
-    close?.();
-    daemon.kill('SIGTERM');
-    await exit(daemon);
+  return {
+    time: () => threadTime(daemon.pid ?? 0, thread),
+    stop: async () => {
+      close?.();
+      daemon.kill('SIGTERM');
+      await exit(daemon);
+    },
   };
 }
 
@@ -117,14 +123,21 @@ async function main(): Promise<void> {
           // Each begins as often as the others.
           const contender = CONTENDERS[(i + round) % CONTENDERS.length];
           if (contender === undefined) continue;
-          const stop = await start(contender, share, mount);
+          const { time, stop } = await start(contender, share, mount);
           for (const each of work === 'create' ? ['create', 'unlink'] : [work]) {
             const count = String(OPERATIONS[each] ?? FILES);
+            const before = time();
             const said = execFileSync('taskset', ['-c', '0', workload, each, mount, count], {
               encoding: 'utf8',
             });
-            const key = `${contender.name}/${each}`;
-            results.set(key, [...(results.get(key) ?? []), Number(said)]);
+            const worked = (time() - before) / Number(count);
+            for (const [what, value] of [
+              ['wall', Number(said)],
+              ['thread', worked],
+            ] as const) {
+              const key = `${what}/${contender.name}/${each}`;
+              results.set(key, [...(results.get(key) ?? []), value]);
+            }
           }
           await stop();
         }
@@ -136,20 +149,21 @@ async function main(): Promise<void> {
     unmount(share);
     fs.rmSync(folder, { recursive: true, force: true });
   }
-  const of = (name: string, work: string) => median(results.get(`${name}/${work}`) ?? []);
-  const [base, ...others] = CONTENDERS.map(({ name }) => name);
-  table(
-    [
-      'median wall time an operation',
-      ...CONTENDERS.map(({ name }) => name),
-      ...others.map((name) => `${name} / ${base ?? ''}`),
-    ],
-    METADATA.map((work) => [
-      work,
-      ...CONTENDERS.map(({ name }) => `${(of(name, work) / 1000).toFixed(1)} µs`),
-      ...others.map((name) => (of(name, work) / of(base ?? '', work)).toFixed(3)),
-    ]),
-  );
+  const [base = '', ...others] = CONTENDERS.map(({ name }) => name);
+  for (const [what, title] of [
+    ['wall', 'median wall time an operation'],
+    ['thread', 'median time of the serving thread an operation'],
+  ] as const) {
+    const of = (name: string, work: string) => median(results.get(`${what}/${name}/${work}`) ?? []);
+    table(
+      [title, ...CONTENDERS.map(({ name }) => name), ...others.map((name) => `${name} / ${base}`)],
+      METADATA.map((work) => [
+        work,
+        ...CONTENDERS.map(({ name }) => `${(of(name, work) / 1000).toFixed(1)} µs`),
+        ...others.map((name) => (of(name, work) / of(base, work)).toFixed(3)),
+      ]),
+    );
+  }
 }
 
 void main();

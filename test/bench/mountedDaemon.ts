@@ -40,7 +40,8 @@ export function exit(child: ChildProcess): Promise<void> {
 /** Numbers of poll(2) on x86-64 and arm64: only the serving thread waits so, Node waits in epoll. */
 const POLL = new Set(['7', '73']);
 
-export async function pinWorker(pid: number): Promise<void> {
+/** @returns the serving thread's id */
+export async function pinWorker(pid: number): Promise<string> {
   for (;;) {
     const waiting = fs.readdirSync(`/proc/${pid}/task`).find((thread) => {
       const call = fs.readFileSync(`/proc/${pid}/task/${thread}/syscall`, 'utf8').split(' ')[0];
@@ -48,7 +49,7 @@ export async function pinWorker(pid: number): Promise<void> {
     });
     if (waiting !== undefined) {
       execFileSync('taskset', ['-p', '-c', '0', waiting], { stdio: 'ignore' });
-      return;
+      return waiting;
     }
     await new Promise((resolve) => setImmediate(resolve));
   }
@@ -80,4 +81,9 @@ export function unmount(target: string): void {
   } catch {
     // It was not mounted.
   }
+}
+
+/** Nanoseconds that a thread has been on a processor. */
+export function threadTime(pid: number, thread: string): number {
+  return Number(fs.readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')[0]);
 }
