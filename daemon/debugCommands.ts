@@ -244,12 +244,14 @@ async function step(target: string | undefined, how: Step, options: StepOptions)
   await joined(target, async ({ client }, { held }) => {
     const request = options.request ?? held.at(-1)?.request;
     if (request === undefined) throw new Error('Nothing is stopped.');
+    let timer: NodeJS.Timeout | undefined;
     const next = new Promise<StoppedJson | null>((resolve) => {
       client.on('debug.stopped', resolve);
-      setTimeout(() => resolve(null), options.wait * 1_000);
+      timer = setTimeout(() => resolve(null), options.wait * 1_000);
     });
     await client.call('debug.step', { request, how });
     const stop = await next;
+    clearTimeout(timer);
     if (stop === null) say(`Nothing stopped within ${options.wait} seconds.`);
     else print(options.json === true ? JSON.stringify(stop) : stopText(stop));
   });

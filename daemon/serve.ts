@@ -90,7 +90,6 @@ export async function serveShare(
 
   let observers: Observers | null = null;
   const loaded = told(worker, 'loaded');
-  const ready = told(worker, 'ready');
   worker.on('message', (message: FromWorker) => {
     switch (message.type) {
       case 'loaded':
@@ -120,6 +119,7 @@ export async function serveShare(
   try {
     await loaded;
     const view = place.enter();
+    const ready = told(worker, 'ready');
     worker.postMessage(view);
     const { effectiveHandles, fdLimit } = await ready;
     if (ring !== null && observation !== null) {

@@ -175,7 +175,7 @@ async function launch(
       );
       // Who connects twice must not wait at a socket that nobody serves.
       for (const fd of Object.values(sockets)) native.closeDescriptor(fd);
-      dropLaunchersCapabilities(native);
+      dropLaunchersCapabilities(native, log);
       for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, child.stop);
       const end = await child.ended;
       if ('failure' in end) throw new Error(end.failure);
@@ -242,10 +242,10 @@ function capabilitiesFor({ confinement, passthrough }: ServeOptions): bigint {
 }
 
 /** The launcher takes its files away in the end, in folders that may be others'. */
-function dropLaunchersCapabilities(native: Addon): void {
-  if (process.geteuid?.() !== 0) return;
+function dropLaunchersCapabilities(native: Addon, log: Log): void {
   const kept = mask(['DAC_OVERRIDE']) & ownCapabilities().permitted;
-  native.dropOwnCapabilities(Number(kept & 0xffffffffn), Number(kept >> 32n));
+  const result = native.dropCapabilities(Number(kept & 0xffffffffn), Number(kept >> 32n));
+  if (result < 0) log('warn', `The launcher keeps capabilities (errno ${-result}).`);
 }
 
 /** What can be handed over of it. */

@@ -395,8 +395,8 @@ export interface Addon {
   enterSandbox(socket: number): SandboxDescriptors | ConfinementFailure;
   /** Waits for the end of a child of `startConfined`. */
   waitForChild(pid: number): { readonly code?: number; readonly signal?: number } | number;
-  /** The calling thread keeps only these (two 32-bit halves of the mask). */
-  dropOwnCapabilities(low: number, high: number): number;
+  /** All threads keep only these, of what they have (two 32-bit halves of the mask). */
+  dropCapabilities(low: number, high: number): number;
   /**
    * Puts all threads under a filter, an array of struct sock_filter; no new privileges from then on.
    * `explain`: says on stderr which call was refused, where the filter answers with SIGSYS.
@@ -423,8 +423,8 @@ export interface ConfinedProgram {
    */
   readonly root: 'unchanged' | 'chroot' | 'pivot';
   readonly sharedDir: string;
-  /** Mask of the capabilities that it may have at most; null: those that its user has. */
-  readonly capabilities: bigint | null;
+  /** Mask of the capabilities that it has, and may have at most. */
+  readonly capabilities: bigint;
 }
 
 /** What went wrong between two programs. */

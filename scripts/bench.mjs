@@ -9,7 +9,7 @@ import path from 'node:path';
 import { preparePackages, root, run } from './prepare.mjs';
 
 const folder = path.join(root, 'test/bench');
-const NOT_BENCHMARKS = new Set(['measure', 'millionEntries']);
+const NOT_BENCHMARKS = new Set(['measure', 'millionEntries', 'mountedDaemon']);
 const names = readdirSync(folder)
   .filter((name) => name.endsWith('.ts'))
   .map((name) => path.basename(name, '.ts'))

@@ -83,10 +83,25 @@ const SUITES = [
     commands: [vitest('scenarios')],
   },
   {
+    name: 'guest',
+    components: [
+      ...['qemu-system-x86_64', 'busybox', 'mkfs.ext4', 'unshare', 'git', 'gcc', 'make'],
+      ...['sqlite3', 'rsync', 'setfattr', 'fio'],
+    ],
+    cannot: cannotMount,
+    commands: [vitest('guest')],
+  },
+  {
     name: 'frontend',
     components: ['mkfs.ext4', 'setfattr'],
     cannot: cannotCompare,
     commands: [vitest('frontend')],
+  },
+  {
+    name: 'fuzz',
+    components: ['gcc', 'g++', 'make', 'unshare'],
+    cannot: () => (process.getuid?.() === 0 ? null : 'it mounts file systems and needs root'),
+    commands: [['node', 'test/fuzz/run.mjs', '--tests']],
   },
   { name: 'webview', components: BROWSER, commands: [vitest('webview')] },
   {

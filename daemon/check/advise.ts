@@ -72,19 +72,15 @@ function rank(severity: Severity): number {
   return SEVERITIES.indexOf(severity);
 }
 
-/** The mode that leaves the least; `prefer` before the others where several do. */
+/**
+ * The mode that leaves the least. Never `mandatory`: it leaves what `prefer` leaves, and fails where
+ * that goes on without handles.
+ */
 function bestMode(share: MountFacts, findings: readonly Finding[], program: Program): HandleMode {
-  const [first, ...others] = HANDLE_MODES.filter(
-    // Without handles on the share itself prefer is never, and mandatory no mode at all.
-    (mode) => mode === 'never' || holdsHandles(share, mode),
-  );
-  return others.reduce(
-    (best, mode) =>
-      isLess(costs(remaining(findings, program, mode)), costs(remaining(findings, program, best)))
-        ? mode
-        : best,
-    first ?? 'never',
-  );
+  // Without handles on the share itself prefer ends as never.
+  if (!holdsHandles(share, 'prefer')) return 'never';
+  const cost = (mode: HandleMode): number[] => costs(remaining(findings, program, mode));
+  return isLess(cost('never'), cost('prefer')) ? 'never' : 'prefer';
 }
 
 /** How many findings of each severity, the worst first; what is only to be known costs nothing. */
@@ -165,7 +161,8 @@ function shareVerdict(
   const mode =
     modes.virtiofsd === modes['virtiofsd-inspector']
       ? `--inode-file-handles=${modes.virtiofsd}`
-      : `--inode-file-handles=${modes.virtiofsd} for virtiofsd, ${modes['virtiofsd-inspector']} for virtiofsd Inspector`;
+      : `--inode-file-handles=${modes.virtiofsd} for virtiofsd and ` +
+        `--inode-file-handles=${modes['virtiofsd-inspector']} for virtiofsd Inspector`;
   switch (level) {
     case 'good':
       return { level, text: `It can be shared, with ${mode}.` };
@@ -265,7 +262,10 @@ function modeReason(
       finding.programs.some((program) => programs.includes(program)),
   );
   const hazards = [...new Set(avoided.flatMap(({ hazard }) => hazard ?? []))];
-  const spared = hazards.length === 0 ? '' : ` It avoids ${hazards.join(', ')}.`;
+  const names = new Set(
+    avoided.flatMap(({ hazard, name }) => (hazard === null ? [] : `${hazard} ${name}`)),
+  );
+  const spared = names.size === 0 ? '' : ` It avoids ${[...names].join(', ')}.`;
   if (mode !== 'never') {
     const reason =
       'Entries hold handles: no descriptor each, and a new file is told from an old one by its ' +

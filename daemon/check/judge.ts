@@ -134,10 +134,18 @@ const noHandles: Rule = ({ handles, role, overlay }) => {
   ];
 };
 
-const unpinnedAlias: Rule = ({ type, numbers }) => {
+/** The modes in which entries of a mount hold descriptors. */
+function descriptorModes({ state }: MountFacts['handles']): readonly HandleMode[] {
+  return state === 'no' ? ['prefer', 'never'] : ['never'];
+}
+
+const unpinnedAlias: Rule = ({ type, numbers, handles }) => {
   const name = 'UNPINNED ALIAS';
-  const modes: readonly HandleMode[] = ['never'];
-  const advice = 'Do not use --inode-file-handles=never here.';
+  const modes = descriptorModes(handles);
+  const advice =
+    handles.state === 'no'
+      ? 'Share what lies behind it instead.'
+      : 'Do not use --inode-file-handles=never here.';
   if (numbers.state === 'measured' && numbers.reusedWhileHeld) {
     return [
       finding('H11', name, {
@@ -198,6 +206,7 @@ const overlayHardLinks: Rule = ({ overlay, handles, files }) => {
         : 'Not all files could be looked at for a second name.';
   return [
     finding('H12', 'OVERLAY HARD-LINK ALIAS', {
+      modes: ['prefer', 'never'],
       severity: none ? 'information' : 'data',
       text:
         'Without index=on the names of a hard-linked file of a lower layer have one inode number ' +
@@ -372,12 +381,12 @@ function notOpenableCause(errno: string, host: HostFacts): string {
     : 'Opening them takes CAP_DAC_READ_SEARCH in the initial user namespace, not in another one.';
 }
 
-const sillyRename: Rule = ({ type }) =>
+const sillyRename: Rule = ({ type, handles }) =>
   isNfs(type)
     ? [
         finding('H26', 'NFS SILLY RENAME', {
           severity: 'error',
-          modes: ['never'],
+          modes: descriptorModes(handles),
           text:
             'A file that is removed while a descriptor is held on it stays as .nfsXXXX, and its ' +
             'directory cannot be removed.',

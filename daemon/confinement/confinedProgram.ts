@@ -47,14 +47,14 @@ export function confinedProgram<Start>(
 
 /** Called once by a program that was started as `confinedProgram` says. */
 export function inherited<Start>(): Inherited<Start> {
-  let bytes: Buffer;
   try {
-    bytes = readFileSync(FIRST);
+    const told = deserialize(readFileSync(FIRST)) as Inherited<Start>;
     closeSync(FIRST);
-  } catch {
-    throw new Error(`"${CONFINED}" is for the daemon itself: start it with "serve".`);
+    return told;
+  } catch (error) {
+    const message = `"${CONFINED}" is for the daemon itself: start it with "serve".`;
+    throw new Error(message, { cause: error });
   }
-  return deserialize(bytes) as Inherited<Start>;
 }
 
 function environment(): string[] {

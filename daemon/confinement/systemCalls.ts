@@ -120,6 +120,7 @@ const ALLOWED: Readonly<Record<string, Numbers>> = {
 
   // Files.
   access: [21, null],
+  chdir: [80, 49],
   copy_file_range: [326, 285],
   faccessat: [269, 48],
   faccessat2: [439, 439],

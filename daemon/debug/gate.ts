@@ -292,9 +292,10 @@ export class DebugGate implements Gate {
   stepsByCandidate(trace: LookupTrace): boolean {
     const request = this.#current;
     if (request === null) return false;
+    if (this.#into !== null || request.step === 'over') return true;
+    if (this.#book.all.length === 0) return false;
     const { tables } = this;
     if (this.#book.hazards.length > 0 && mayOpenHazard(trace, tables)) return true;
-    if (this.#book.all.length === 0) return false;
     return this.#book.concernsCandidate(request.opcode, trace, tables, () => {
       // What the walk would find, if it were made now.
       const answer = tables.explain(trace.candidate);
@@ -566,12 +567,11 @@ export class DebugGate implements Gate {
 
   #park(held: Held): void {
     this.#wait(held, () => held.go !== null);
-    this.#drop(held);
     const { id, opcode, unique } = held.request;
     const reason = held.go ?? 'ended';
     this.recorder.resumed(this.naming.operation(opcode), unique, reason);
     this.report({ type: 'resumed', request: id, unique, reason });
-    this.#sayReleased();
+    this.#drop(held);
   }
 
   /** Comes back when `until` says so, or when the session is over, with everything let go. */

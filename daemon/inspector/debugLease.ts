@@ -83,6 +83,8 @@ export class DebugLease {
   /** Hazards opened since the last time that somebody asked. */
   #opened: Hazard[] = [];
   #released: (() => void)[] = [];
+  /** Who is told of the end once nothing is held. */
+  readonly #leaving: (NotificationOf<'debug.ended'> & { members: ReadonlySet<Debugger> })[] = [];
 
   constructor(private readonly debuggee: Debuggee) {}
 
@@ -287,8 +289,8 @@ export class DebugLease {
     this.#lease = null;
     const left = this.#held.size === 0 ? '' : ` ${this.#held.size} held requests go on.`;
     this.debuggee.log(`${message}${left} Nothing is armed any more.`);
+    this.#leaving.push({ members: lease.members, reason, message });
     this.debuggee.send({ type: 'release', reason });
-    for (const member of lease.members) member.notify('debug.ended', { reason, message });
     this.debuggee.changed();
   }
 
@@ -341,6 +343,9 @@ export class DebugLease {
         break;
       }
       case 'released':
+        for (const { members, reason, message } of this.#leaving.splice(0)) {
+          for (const member of members) member.notify('debug.ended', { reason, message });
+        }
         for (const resolve of this.#released.splice(0)) resolve();
         break;
     }
@@ -361,7 +366,8 @@ export class DebugLease {
   }
 
   #tell<N extends NotificationName>(name: N, params: NotificationOf<N>): void {
-    for (const member of this.#lease?.members ?? []) member.notify(name, params);
+    const leaving = this.#leaving.flatMap(({ members }) => [...members]);
+    for (const member of [...leaving, ...(this.#lease?.members ?? [])]) member.notify(name, params);
   }
 }
 

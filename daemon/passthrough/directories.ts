@@ -25,7 +25,7 @@ import {
   writeDotsEntry,
 } from '../fuse/wire';
 import type { Context } from './context';
-import { EBADF, ENOENT, ENOMEM } from './errno';
+import { EBADF, EINVAL, ENOENT, ENOMEM } from './errno';
 import { failed, settle, writeEntry } from './lookup';
 import { BY_NAME, lookUpByStep } from './steps';
 
@@ -96,7 +96,12 @@ function list(context: Context, plus: boolean): number {
     listing.from = DIRENTS;
     listing.end = DIRENTS + bytes;
     const more = plus ? writeEntriesPlus(context) : writeEntries(context);
-    if (!more) break;
+    if (!more) {
+      // Not even the first entry fits, and an empty answer would say that the directory ends here.
+      // getdents64(2) answers the same.
+      if (listing.written === 0 && listing.errno === 0 && size > 0) listing.errno = EINVAL;
+      break;
+    }
     remember(context, row);
   }
   return listing.written === 0 && listing.errno !== 0 ? -listing.errno : listing.written;

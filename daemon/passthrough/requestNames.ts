@@ -15,8 +15,8 @@ export function nameLength(context: Context, at: number): number {
   return errno === 0 ? length : -errno;
 }
 
-/** A string that is no directory entry (a link's target, an attribute's name): may hold slashes. */
+/** A link's target: may hold slashes, and it is the host that refuses an empty one (symlink(2)). */
 export function textLength(context: Context, at: number): number {
   const length = stringLength(context.memory, at, context.end);
-  return length <= 0 ? -EINVAL : length;
+  return length < 0 ? -EINVAL : length;
 }

@@ -106,7 +106,7 @@ export const statusJson = v.object({
     information: v.number(),
   }),
   /** Who debugs the daemon, and what is held, armed and made to fail; null: nobody. */
-  debugger: v.optional(v.nullable(debuggerStatusJson), null),
+  debugger: v.optional(v.nullable(debuggerStatusJson)),
 });
 export type Status = v.InferOutput<typeof statusJson>;
 

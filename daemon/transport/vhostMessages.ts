@@ -324,13 +324,7 @@ export function encodeConfig(
 
 const TAG_BYTES = 36;
 
-/** Whether a tag can be told to a guest (VIRTIO 1.2, 5.11.4); an empty one cannot be mounted. */
-export function isTag(tag: string): boolean {
-  const { length } = new TextEncoder().encode(tag);
-  return length > 0 && length <= TAG_BYTES;
-}
-
-/** struct virtio_fs_config (VIRTIO 1.2, 5.11.4). */
+/** struct virtio_fs_config (VIRTIO 1.2, 5.11.4); a tag has at most 36 bytes. */
 export function configSpace(tag: string, requestQueues: number): Uint8Array {
   const space = new Uint8Array(TAG_BYTES + 4);
   space.set(new TextEncoder().encode(tag).subarray(0, TAG_BYTES));

@@ -20,27 +20,21 @@ const MAX_BYTES = 64 * 1024 * 1024;
  * @param signal ends the check; it removes what it made on the way
  * @throws Error with the program's own sentence when the folder could not be checked
  */
-export function checkFolder(
+export async function checkFolder(
   { node, program, folder }: CheckRequest,
   environment: NodeJS.ProcessEnv,
   signal: AbortSignal,
 ): Promise<CheckReport> {
-  const options = {
-    cwd: '/',
-    env: daemonEnvironment(environment),
-    maxBuffer: MAX_BYTES,
-    signal,
-  };
-  return new Promise((resolve, reject) => {
+  const env = daemonEnvironment(environment);
+  const options = { cwd: '/', env, maxBuffer: MAX_BYTES, signal };
+  const text = await new Promise<string>((resolve, reject) => {
     execFile(node, [program, 'check', '--json', '--', folder], options, (error, stdout, stderr) => {
-      if (error === null) {
-        resolve(parseReport(stdout));
-      } else {
-        const said = stderr.trim().replace(/^virtiofsd-inspector: /, '');
-        reject(new Error(said === '' ? error.message : said));
-      }
+      const said = stderr.trim().replace(/^virtiofsd-inspector: /, '');
+      if (error === null) resolve(stdout);
+      else reject(said === '' ? error : new Error(said));
     });
   });
+  return parseReport(text);
 }
 
 /** @throws Error when it is no report that this extension understands */

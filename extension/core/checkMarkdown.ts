@@ -14,7 +14,7 @@ import {
 export function checkMarkdown(report: CheckReport): string {
   const { directory, verdict, recommended, findings, mounts, host, notVerified } = report;
   return [
-    `# ${code(directory)}`,
+    `# Check of ${code(directory)}`,
     '',
     `**${LEVEL_WORDS[verdict.level]}.** ${prose(verdict.text)}`,
     '',
@@ -87,7 +87,9 @@ function findingBlock(finding: Finding): string[] {
 }
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
-  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
+  // A bar in a cell is escaped wherever it stands, in code too (GFM, tables).
+  const line = (cells: readonly string[]): string =>
+    `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
   return [line(head), line(head.map(() => '---')), ...rows.map(line)];
 }
 
@@ -113,15 +115,14 @@ function prose(text: string): string {
 }
 
 function escaped(text: string): string {
-  return text.replace(/[\\`*_[\]<>#&~|]/g, '\\$&');
+  return text.replace(/[\\`*_[\]<>#&~]/g, '\\$&');
 }
 
-/** A code span that may hold backticks; pipes are escaped for tables. */
+/** A code span, of text that may have backticks. */
 function code(text: string): string {
   const fence = '`'.repeat(longestRun(text) + 1);
-  const inner = text.replaceAll('|', '\\|');
   const pad = text.startsWith('`') || text.endsWith('`') ? ' ' : '';
-  return `${fence}${pad}${inner}${pad}${fence}`;
+  return `${fence}${pad}${text}${pad}${fence}`;
 }
 
 function fenced(language: string, text: string): string {

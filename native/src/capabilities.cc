@@ -1,5 +1,7 @@
-// Capabilities, by raw system calls: they belong to a thread, and libcap would want to be asked
-// before the threads of V8 and libuv start. A program is executed with the bounds set instead.
+// Capabilities, by raw system calls. They belong to threads, and V8 and libuv start theirs before the
+// first JavaScript runs: a program that is to have few is executed with the bounds set; a program
+// that already runs has each of its threads give them up.
+#include <dirent.h>
 #include <linux/capability.h>
 #include <napi.h>
 #include <sys/prctl.h>
@@ -7,6 +9,9 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <ctime>
 
 #include "cold.h"
 #include "confinement.h"
@@ -28,11 +33,81 @@ int setCapabilities(uint64_t kept, bool inheritable) {
   return static_cast<int>(syscall(SYS_capset, &header, data));
 }
 
-// dropOwnCapabilities(low, high): the calling thread keeps those of the mask. 0 or -errno.
-Napi::Value dropOwnCapabilities(const Napi::CallbackInfo& info) {
-  const uint64_t kept = static_cast<uint32_t>(intOf(info[0])) |
-                        static_cast<uint64_t>(static_cast<uint32_t>(intOf(info[1]))) << 32;
-  return resultOf(info.Env(), setCapabilities(kept, false));
+// --- in all threads of a running process --------------------------------------------------------
+
+// The signal by which glibc changes ids in all threads (nptl/setxid): the only one besides that of
+// pthread_cancel(3) that no thread can block. sigaction(3) does not give it away; the kernel does.
+constexpr int kUnblockable = 33;
+
+#ifdef __x86_64__
+constexpr unsigned long kHasRestorer = 0x04000000;  // SA_RESTORER; this architecture demands one
+__attribute__((naked)) void returnFromSignal() { asm volatile("mov $15, %eax\n\tsyscall"); }
+#endif
+
+// struct sigaction as rt_sigaction(2) takes it.
+struct KernelAction {
+  void (*handler)(int);
+  unsigned long flags;
+#ifdef __x86_64__
+  void (*restorer)();
+#endif
+  uint64_t mask;
+};
+
+uint64_t keptByAll;
+
+void dropInThisThread(int) {
+  const int error = errno;
+  setCapabilities(keptByAll, false);
+  errno = error;
+}
+
+// Whether each thread's permitted set is within the mask; those that are not get the signal.
+bool allThreadsKeep(uint64_t kept, bool signalOthers) {
+  bool all = true;
+  DIR* tasks = opendir("/proc/self/task");
+  if (tasks == nullptr) return false;
+  while (const struct dirent* entry = readdir(tasks)) {
+    const pid_t thread = atoi(entry->d_name);
+    if (thread <= 0) continue;
+    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, thread};
+    struct __user_cap_data_struct data[2] = {};
+    if (syscall(SYS_capget, &header, data) < 0) continue;  // it has ended
+    const uint64_t permitted = data[0].permitted | static_cast<uint64_t>(data[1].permitted) << 32;
+    if ((permitted & ~kept) == 0) continue;
+    all = false;
+    if (signalOthers) syscall(SYS_tgkill, getpid(), thread, kUnblockable);
+  }
+  closedir(tasks);
+  return all;
+}
+
+// dropCapabilities(low, high): all threads of this process keep those of the mask, of what they
+// have. 0 or -errno; -EAGAIN when a thread does not react.
+Napi::Value dropCapabilities(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  keptByAll = static_cast<uint32_t>(intOf(info[0])) |
+              static_cast<uint64_t>(static_cast<uint32_t>(intOf(info[1]))) << 32;
+  if (setCapabilities(keptByAll, false) < 0) return resultOf(env, -1);
+  KernelAction action = {}, before = {};
+  action.handler = dropInThisThread;
+  action.flags = SA_RESTART;
+#ifdef __x86_64__
+  action.flags |= kHasRestorer;
+  action.restorer = returnFromSignal;
+#endif
+  if (syscall(SYS_rt_sigaction, kUnblockable, &action, &before, sizeof action.mask) < 0) {
+    return resultOf(env, -1);
+  }
+  bool all = allThreadsKeep(keptByAll, true);
+  for (int turns = 0; !all && turns < 1000; turns++) {
+    const struct timespec millisecond = {0, 1000000};
+    nanosleep(&millisecond, nullptr);
+    all = allThreadsKeep(keptByAll, false);
+  }
+  syscall(SYS_rt_sigaction, kUnblockable, &before, nullptr, sizeof action.mask);
+  errno = EAGAIN;
+  return resultOf(env, all ? 0 : -1);
 }
 
 }  // namespace
@@ -57,5 +132,5 @@ const char* boundCapabilities(uint64_t kept, bool ambient) {
 }
 
 void defineCapabilities(Napi::Env env, Napi::Object exports) {
-  exports.Set("dropOwnCapabilities", Napi::Function::New(env, dropOwnCapabilities));
+  exports.Set("dropCapabilities", Napi::Function::New(env, dropCapabilities));
 }

@@ -54,7 +54,6 @@ struct Plan {
   int namespaces = 0;            // CLONE_NEW...
   Root root = Root::kUnchanged;
   std::string sharedDir;
-  bool boundsCapabilities = false;
   uint64_t capabilities = 0;
 };
 
@@ -86,12 +85,8 @@ void readPlan(const Napi::Object& given, Plan& plan) {
   const std::string root = pathOf(given.Get("root"));
   plan.root = root == "pivot" ? Root::kPivot : root == "chroot" ? Root::kChroot : Root::kUnchanged;
   plan.sharedDir = pathOf(given.Get("sharedDir"));
-  const Napi::Value capabilities = given.Get("capabilities");
-  if (capabilities.IsBigInt()) {
-    bool exact = false;
-    plan.boundsCapabilities = true;
-    plan.capabilities = capabilities.As<Napi::BigInt>().Uint64Value(&exact);
-  }
+  bool exact = false;
+  plan.capabilities = given.Get("capabilities").As<Napi::BigInt>().Uint64Value(&exact);
 }
 
 ConfinementFailure failedAt(const char* step) {
@@ -262,9 +257,7 @@ const char* execute(const Plan& plan, int usherSocket) {
   // EPERM: not root, or a user namespace where setgroups is denied for good.
   if (syscall(SYS_setgroups, 0ul, nullptr) < 0 && errno != EPERM) return "setgroups";
   if (const char* step = placeDescriptors(plan, usherSocket)) return step;
-  if (plan.boundsCapabilities) {
-    if (const char* step = boundCapabilities(plan.capabilities, !root)) return step;
-  }
+  if (const char* step = boundCapabilities(plan.capabilities, !root)) return step;
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) return "no new privileges";
   sigset_t none;
   sigemptyset(&none);

@@ -383,6 +383,7 @@ int32_t VhostDevice::next(State& state, int32_t replyLength) {
   int64_t pausedAt = 0;
   for (;;) {
     if (look) {
+      lookedAt_ = state.receivedAt;
       const int32_t seen = wait(block);
       if (seen != 0) {
         signalDrivers();

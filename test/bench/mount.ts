@@ -10,17 +10,24 @@
  * passthrough_hp asks for by itself. Needs root.
  */
 
-import type { ChildProcess } from 'node:child_process';
 import { execFileSync, spawn } from 'node:child_process';
 import * as fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { benchRoot, median, table } from './measure';
+import {
+  DATA,
+  FILES,
+  METADATA,
+  OPERATIONS,
+  buildWorkload,
+  exit,
+  makeShare,
+  mounted,
+  pinWorker,
+  unmount,
+} from './mountedDaemon';
 
-/** passthrough_hp holds a descriptor for each, and containers often allow 20,000. */
-const FILES = 15_000;
-const DATA = 256 * 1024 * 1024;
-const METADATA = ['stat', 'find', 'create', 'unlink', 'open'] as const;
 const DATA_WORK = [
   'read1m',
   'read4k',
@@ -29,8 +36,6 @@ const DATA_WORK = [
   'write4k',
   'write4k-random',
 ] as const;
-const OPERATIONS: Readonly<Record<string, number>> = { create: 5_000, unlink: 5_000 };
-
 interface Contender {
   readonly name: string;
   readonly start: (share: string, mount: string) => Promise<() => Promise<void>>;
@@ -90,15 +95,6 @@ function peer(program: string): Contender {
   };
 }
 
-/** Waits until something is mounted; looks as often as the mount table can be read. */
-async function mounted(mount: string, daemon: ChildProcess): Promise<void> {
-  while (!fs.readFileSync('/proc/self/mountinfo', 'utf8').includes(` ${mount} `)) {
-    if (daemon.exitCode !== null) throw new Error(`The daemon ended with ${daemon.exitCode}.`);
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-  fs.statSync(mount);
-}
-
 /** Waits until the daemon has a connection beside its listening socket. */
 async function connected(pid: number): Promise<void> {
   const sockets = () =>
@@ -113,56 +109,12 @@ async function connected(pid: number): Promise<void> {
   while (sockets() <= Math.max(before, 1)) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
-function exit(child: ChildProcess): Promise<void> {
-  return child.exitCode !== null || child.signalCode !== null
-    ? Promise.resolve()
-    : new Promise((resolve) => child.once('exit', () => resolve()));
-}
-
-/** Numbers of poll(2) on x86-64 and arm64: only the serving thread waits so, Node waits in epoll. */
-const POLL = new Set(['7', '73']);
-
-async function pinWorker(pid: number): Promise<void> {
-  for (;;) {
-    const waiting = fs.readdirSync(`/proc/${pid}/task`).find((thread) => {
-      const call = fs.readFileSync(`/proc/${pid}/task/${thread}/syscall`, 'utf8').split(' ')[0];
-      return POLL.has(call ?? '');
-    });
-    if (waiting !== undefined) {
-      execFileSync('taskset', ['-p', '-c', '0', waiting], { stdio: 'ignore' });
-      return;
-    }
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-}
-
-function makeShare(folder: string): string {
-  const image = path.join(folder, 'ext4.img');
-  const share = path.join(folder, 'share');
-  fs.mkdirSync(share);
-  execFileSync('truncate', ['-s', '2G', image]);
-  execFileSync('mkfs.ext4', ['-q', image]);
-  execFileSync('mount', ['-o', 'loop', image, share]);
-  for (let i = 0; i < FILES; i++) {
-    const directory = path.join(share, `d${String(Math.floor(i / 100)).padStart(3, '0')}`);
-    if (i % 100 === 0) fs.mkdirSync(directory);
-    fs.writeFileSync(path.join(directory, `f${String(i).padStart(5, '0')}`), 'x');
-  }
-  fs.writeFileSync(path.join(share, 'data'), Buffer.alloc(DATA, 'd'));
-  fs.readFileSync(path.join(share, 'data'));
-  return share;
-}
-
 async function main(): Promise<void> {
   const [program, given] = process.argv.slice(2);
   const rounds = Number(given ?? 5);
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'bench-mount-'));
-  const workload = path.join(folder, 'workload');
-  execFileSync('g++', [
-    ...['-O2', '-std=c++17', '-o', workload],
-    path.join(benchRoot(), 'test/bench/peers/workload.cc'),
-  ]);
-  const share = makeShare(folder);
+  const workload = buildWorkload(folder);
+  const share = makeShare(folder, DATA);
   const mount = path.join(folder, 'mount');
   fs.mkdirSync(mount);
   const contenders: Contender[] = [
@@ -194,8 +146,8 @@ async function main(): Promise<void> {
       process.stderr.write(`round ${round + 1} of ${rounds}\n`);
     }
   } finally {
-    spawnUmount(mount);
-    spawnUmount(share);
+    unmount(mount);
+    unmount(share);
     fs.rmSync(folder, { recursive: true, force: true });
   }
 
@@ -213,14 +165,6 @@ async function main(): Promise<void> {
       ...contenders.slice(1).map(({ name }) => (of(name, work) / of(base, work)).toFixed(2)),
     ]),
   );
-}
-
-function spawnUmount(target: string): void {
-  try {
-    execFileSync('umount', ['-l', target], { stdio: 'ignore' });
-  } catch {
-    // It was not mounted.
-  }
 }
 
 void main();

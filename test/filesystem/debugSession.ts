@@ -1,6 +1,7 @@
 /** A debugger for tests, and programs that it holds. */
 
 import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
 import { connect, findTarget } from '../../daemon/inspector/connect';
 import type { Connection } from '../../daemon/inspector/connect';
 import type { InspectorClient } from '../../daemon/protocol/client';
@@ -113,6 +114,11 @@ export async function follow(pid: number): Promise<{ events: Queue<EventJson>; c
 export interface Program {
   readonly done: Promise<{ status: number | null; stdout: string; stderr: string }>;
   readonly running: boolean;
+  readonly pid: number;
+  /** Waits for a line on stdout. */
+  prints(): Promise<string>;
+  /** Waits until stderr contains this. */
+  says(text: string): Promise<void>;
   kill(): void;
 }
 
@@ -124,9 +130,16 @@ export function run(command: string, ...args: string[]): Program {
   });
   let stdout = '';
   let stderr = '';
+  const lines = new Queue<string>();
+  createInterface({ input: child.stdout }).on('line', (line) => lines.push(line));
+  const errors = new Queue<string>();
+  createInterface({ input: child.stderr }).on('line', (line) => errors.push(line));
   child.stdout.on('data', (data) => (stdout += String(data)));
   child.stderr.on('data', (data) => (stderr += String(data)));
   return {
+    pid: child.pid ?? 0,
+    prints: () => lines.next(),
+    says: async (text) => void (await errors.until((line) => line.includes(text))),
     done: new Promise((resolve) =>
       child.on('close', (status) => resolve({ status, stdout, stderr })),
     ),

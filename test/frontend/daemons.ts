@@ -9,6 +9,7 @@ import path from 'node:path';
 import type { CacheMode, HandleMode } from '../../daemon/passthrough/options';
 import { Frontend } from './frontend';
 import { native, root } from './native';
+import { Message } from './vhostUser';
 import type { VmmOptions } from './vmm';
 import { Vmm } from './vmm';
 
@@ -34,6 +35,8 @@ export interface DaemonOptions {
   readonly under?: readonly string[];
   /** Where our daemon's program is, when it is not the one in dist. */
   readonly program?: string;
+  /** With the inspector of our daemon. */
+  readonly inspect?: boolean;
   /** Hand over a listening socket instead of a path. */
   readonly byFd?: boolean;
   readonly sandbox?: 'none' | 'chroot' | 'namespace';
@@ -69,6 +72,14 @@ export interface Daemon {
 }
 
 const running = new Set<Daemon>();
+const children = new Map<ChildProcess, string>();
+
+process.once('exit', () => {
+  for (const [child, folder] of children) {
+    child.kill('SIGKILL');
+    fs.rmSync(folder, { recursive: true, force: true });
+  }
+});
 
 /** Ends what was left running: for afterEach. */
 export async function stopDaemons(): Promise<void> {
@@ -82,6 +93,7 @@ function flag(on: boolean | undefined, ...words: string[]): string[] {
 function oursOrRust(options: DaemonOptions, shared: string): string[] {
   return [
     ...['--shared-dir', shared, `--sandbox=${options.sandbox ?? 'none'}`],
+    '--seccomp=none',
     `--inode-file-handles=${options.handles ?? 'never'}`,
     `--cache=${options.cache ?? 'auto'}`,
     ...flag(options.xattr, '--xattr'),
@@ -103,9 +115,11 @@ function commandOf(kind: DaemonKind, shared: string, options: DaemonOptions): st
         options.program ?? path.join(root, 'dist/daemon/cli.js'),
         'serve',
         ...oursOrRust(options, shared),
+        ...flag(options.inspect !== true, '--no-inspect'),
+        '--log-level=warn',
       ];
     case 'rust':
-      return [RUST_DAEMON, ...oursOrRust(options, shared), '--seccomp=none'];
+      return [RUST_DAEMON, ...oursOrRust(options, shared)];
     case 'c': {
       const cache = options.cache ?? 'auto';
       const words = [
@@ -176,7 +190,11 @@ export function startDaemon(kind: DaemonKind, shared: string, options: DaemonOpt
       }
     },
     async connect(given) {
-      return Frontend.start(await daemon.vmm(given));
+      const guest = await Frontend.start(await daemon.vmm(given));
+      // The Rust virtiofsd drops a kick that comes between SET_VRING_KICK and SET_VRING_ENABLE
+      // (fixed in vhost-user-backend 0.22); once it answers this, it has read both.
+      if (kind === 'rust') await guest.vmm.ask(Message.GET_FEATURES);
+      return guest;
     },
     descriptors: () =>
       fs.readdirSync(`/proc/${pid}/fd`).map((fd) => {
@@ -196,10 +214,7 @@ export function startDaemon(kind: DaemonKind, shared: string, options: DaemonOpt
   void end.then(() => {
     running.delete(daemon);
   });
-  process.once('exit', () => {
-    child.kill('SIGKILL');
-    fs.rmSync(folder, { recursive: true, force: true });
-  });
+  children.set(child, folder);
   return daemon;
 }
 

@@ -62,6 +62,8 @@ export interface Travel {
   readonly writable?: readonly number[];
   /** Bytes of room for the answer's body, where the request's own is not wanted. */
   readonly room?: number | null;
+  /** Milliseconds that the answer may take, instead of the VMM's limit. */
+  readonly limit?: number;
   /** Changes the request's bytes before they go. */
   readonly tamper?: (request: Uint8Array) => Uint8Array;
 }
@@ -173,6 +175,7 @@ export class Guest {
     const written = await this.#timed(
       queue.submit(segments, travel.indirect ?? this.vmm.indirect),
       opcodeName(call.opcode),
+      travel.limit ?? this.vmm.limit,
     );
     const answer = {
       written,
@@ -204,12 +207,12 @@ export class Guest {
     return queue;
   }
 
-  async #timed<T>(work: Promise<T>, what: string): Promise<T> {
+  async #timed<T>(work: Promise<T>, what: string, limit: number): Promise<T> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_resolve, reject) => {
       timer = setTimeout(() => {
-        reject(new Error(`${what} was not answered in ${this.vmm.limit} ms.`));
-      }, this.vmm.limit);
+        reject(new Error(`${what} was not answered in ${limit} ms.`));
+      }, limit);
     });
     try {
       return await Promise.race([work, late]);

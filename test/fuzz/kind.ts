@@ -1,5 +1,6 @@
 /** What the fuzzer's process hands to each kind of session. */
 
+import { readdirSync } from 'node:fs';
 import type { Addon } from '../../native/index';
 import type { Fuzzing } from './native/index';
 
@@ -43,4 +44,9 @@ export function allOf(...steps: (() => void)[]): void {
     }
   }
   if (errors.length > 0) throw errors[0];
+}
+
+/** How many descriptors this process has open, and the one that looks. */
+export function openDescriptors(): number {
+  return readdirSync('/proc/self/fd').length;
 }

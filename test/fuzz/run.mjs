@@ -1,7 +1,8 @@
 /**
  * `npm run fuzz`: runs the fuzzer with the addon built under sanitizers.
  *
- *     npm run fuzz                                   what `npm test` runs
+ *     npm run fuzz                                   what `npm test` runs: more than 5 million inputs
+ *     npm run fuzz -- --tests                        first the addon's own tests, also sanitized
  *     npm run fuzz -- --minutes 30                   new seeds for that long
  *     npm run fuzz -- --kind fuse --seed 7           one session again
  *     npm run fuzz -- --kind fuse --seed 7 --inputs 312   its first inputs, the last of them shown
@@ -11,7 +12,7 @@
  */
 
 import { build } from 'esbuild';
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import {
   closeSync,
   mkdirSync,
@@ -36,8 +37,13 @@ const root = path.resolve(here, '../..');
  * @type {Readonly<Record<string, {sessions: number, inputs: number}>>}
  */
 const PLAN = {
-  fuse: { sessions: 60, inputs: 4000 },
+  fuse: { sessions: 650, inputs: 4000 },
+  chains: { sessions: 600, inputs: 4000 },
+  messages: { sessions: 150, inputs: 2000 },
 };
+
+/** Those of test/unit that use the addon; names begin so. */
+const UNIT_TESTS = ['native', 'passthrough', 'virtqueue', 'vhost'];
 
 const WORKERS = 2;
 /** No input takes this long. */
@@ -56,7 +62,13 @@ function say(text) {
 
 /** Builds the fuzzer and both sanitized addons. @returns {Promise<string>} the worker's program */
 async function buildFuzzer() {
-  buildSanitized();
+  const guard = path.join(root, 'out', 'fuzz', 'guardedMappings.o');
+  mkdirSync(path.dirname(guard), { recursive: true });
+  execFileSync('gcc', [
+    ...['-c', '-O2', '-fPIC', '-D_GNU_SOURCE', '-Wall', '-Wextra'],
+    ...['-o', guard, path.join(here, 'native', 'guardedMappings.c')],
+  ]);
+  buildSanitized(undefined, undefined, `-Wl,--wrap=mmap64,--wrap=munmap ${guard}`);
   buildSanitized(path.join(here, 'native'), 'fuzzing');
   const outfile = path.join(root, 'out', 'fuzz', 'worker.js');
   await build({
@@ -71,6 +83,42 @@ async function buildFuzzer() {
     logLevel: 'warning',
   });
   return outfile;
+}
+
+/** What a process needs that loads sanitized addons. */
+function sanitizedEnvironment() {
+  const libasan = execFileSync('gcc', ['-print-file-name=libasan.so'], { encoding: 'utf8' });
+  return {
+    ...process.env,
+    LD_PRELOAD: libasan.trim(),
+    // Node leaves its memory to the kernel when it ends, so leaks cannot be told.
+    ASAN_OPTIONS: 'detect_leaks=0:quarantine_size_mb=32',
+    UBSAN_OPTIONS: 'print_stacktrace=1:halt_on_error=1',
+  };
+}
+
+/**
+ * The unit tests that use the addon, with the sanitized one in its place: in a mount namespace of
+ * their own, where it is mounted over the ordinary one.
+ *
+ * @returns {boolean} whether they passed
+ */
+function unitTests() {
+  const addon = path.join('prebuilds', `linux-${process.arch}`, 'virtiofsd-inspector.node');
+  const script =
+    'mount --bind "$1" "$2" && LD_PRELOAD="$3" && export LD_PRELOAD && shift 3 && exec "$@"';
+  const { LD_PRELOAD, ...env } = sanitizedEnvironment();
+  const done = spawnSync(
+    'unshare',
+    [
+      ...['--mount', '--propagation', 'private', 'sh', '-c', script, 'sh'],
+      ...[path.join(sanitizedRoot, addon), path.join(root, addon), LD_PRELOAD],
+      ...[process.execPath, path.join(root, 'node_modules/vitest/vitest.mjs'), 'run'],
+      ...['--project', 'unit', ...UNIT_TESTS],
+    ],
+    { cwd: root, env, stdio: 'inherit' },
+  );
+  return done.status === 0;
 }
 
 /** One process that runs sessions, in a mount namespace of its own. */
@@ -88,7 +136,6 @@ class Worker {
     closeSync(fd);
     const playground = path.join(folder, 'playground');
     mkdirSync(playground);
-    const libasan = execFileSync('gcc', ['-print-file-name=libasan.so'], { encoding: 'utf8' });
     this.#child = spawn(
       'unshare',
       [
@@ -96,13 +143,7 @@ class Worker {
         ...[program, sanitizedRoot, this.#progress, playground],
       ],
       {
-        env: {
-          ...process.env,
-          LD_PRELOAD: libasan.trim(),
-          // Node leaves its memory to the kernel when it ends, so leaks cannot be told.
-          ASAN_OPTIONS: 'detect_leaks=0:quarantine_size_mb=32',
-          UBSAN_OPTIONS: 'print_stacktrace=1:halt_on_error=1',
-        },
+        env: sanitizedEnvironment(),
         stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       },
     );
@@ -236,12 +277,17 @@ async function main() {
       seed: { type: 'string' },
       inputs: { type: 'string' },
       minutes: { type: 'string' },
+      tests: { type: 'boolean' },
     },
   });
   const kinds = values.kind === undefined ? Object.keys(PLAN) : [values.kind];
   const unknown = kinds.filter((kind) => PLAN[kind] === undefined);
   if (unknown.length > 0) throw new Error(`There is no kind ${unknown[0]}: ${Object.keys(PLAN)}.`);
   const program = await buildFuzzer();
+  if (values.tests === true && !unitTests()) {
+    process.exitCode = 1;
+    return;
+  }
   const folder = mkdtempSync(path.join(os.tmpdir(), 'fuzz-'));
   const started = Date.now();
   /** @type {Iterator<Order>} */

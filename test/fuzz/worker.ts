@@ -7,12 +7,16 @@
 
 import * as fs from 'node:fs';
 import { createScratch, loadAddon } from '../../native/index';
+import { chainSession } from './chains/session';
 import { fuseSession } from './fuse/session';
 import type { Session, Surroundings } from './kind';
+import { messageSession } from './messages/session';
 import { loadFuzzing } from './native/index';
 
 const KINDS: Readonly<Record<string, Session>> = {
   fuse: fuseSession,
+  chains: chainSession,
+  messages: messageSession,
 };
 
 /** Exit status of a session that found something by itself, without a sanitizer. */

@@ -211,7 +211,12 @@ static void directories(void) {
   }
   EXPECT(closedir(stream) == 0 && chdir("..") == 0 && rmdir("many") == 0);
   int fd = open(".", O_RDONLY | O_DIRECTORY);
-  EXPECT(fsync(fd) == 0 && syncfs(fd) == 0 && close(fd) == 0);
+  EXPECT(fsync(fd) == 0);
+  /*
+   * With the writeback cache Linux still wants to write the times of files that are gone; without a
+   * descriptor of them a daemon has to say ESTALE (fs/fuse/inode.c, fuse_write_inode).
+   */
+  EXPECT((syncfs(fd) == 0 || errno == ESTALE) && close(fd) == 0);
 }
 
 int main(void) {

@@ -43,9 +43,12 @@ it('a reset keeps the daemon: tables start anew, node ids go on, the guest mount
   await guest.mount(share.tag);
   expect(await guest.must(`ls ${share.mount}/a | wc -l; cat ${share.mount}/a/50`)).toBe('50\n50');
   const { entries } = await watch.settled(guest);
-  // A guest that is reset says no farewell: its next INIT ends what was.
-  const sessions = watch.events.filter(({ type }) => type === 'init' || type === 'destroy');
-  expect(sessions.map(({ type }) => type)).toEqual(['init', 'destroy', 'init']);
+  // A guest that is reset says no farewell: what it had ends with its next INIT, or with the
+  // RESET_DEVICE of a newer QEMU.
+  const sessions = watch.events.map(({ type }) => type).filter((type) => /init|destroy/.test(type));
+  expect([...new Set(sessions)]).toEqual(['init', 'destroy']);
+  expect(sessions.filter((type) => type === 'init')).toHaveLength(2);
+  expect(sessions.slice(-2)).toEqual(['destroy', 'init']);
   // Only what was looked up since.
   const names = entries.map((entry) => entry.path);
   expect(names).toEqual(expect.arrayContaining(['a', 'a/50']));
@@ -91,7 +94,10 @@ it.each(parts.kernels.map((kernel) => [kernel.release, kernel] as const))(
   'a device with two request queues, there from the start; switching off (%s)',
   async (release, kernel) => {
     const share = await serve('--inode-file-handles=mandatory');
-    guest = await Guest.boot({ parts, kernel, devices: [{ ...share, queues: 2 }] });
+    guest = await Guest.boot({
+      ...{ parts, kernel, processors: 2 },
+      devices: [{ ...share, queues: 2 }],
+    });
     await guest.mount(share.tag);
     // A daemon may signal a queue once that has nothing yet, so that no interrupt is lost.
     const before = await interrupts();

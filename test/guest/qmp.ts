@@ -28,7 +28,10 @@ export class Qmp {
 
   static async greet(socket: Socket): Promise<Qmp> {
     const qmp = new Qmp(socket);
-    createInterface({ input: socket }).on('line', (line) => qmp.#receive(line));
+    const lines = createInterface({ input: socket });
+    lines.on('line', (line) => qmp.#receive(line));
+    // QEMU is gone, which whoever started it learns from its exit.
+    lines.on('error', () => undefined);
     await qmp.execute('qmp_capabilities');
     return qmp;
   }

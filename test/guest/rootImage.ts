@@ -163,8 +163,9 @@ function hostFiles(): string[] {
   return [...found].sort();
 }
 
+/** Debian's own programs: what else is on the PATH may be scripts around them. */
 function programPath(name: string): string {
-  const folders = [...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/sbin'];
+  const folders = ['/usr/bin', '/usr/sbin', '/bin', '/sbin'];
   const found = folders
     .map((folder) => path.join(folder, name))
     .find((file) => fs.existsSync(file));
@@ -173,7 +174,7 @@ function programPath(name: string): string {
 }
 
 const gcc = (args: readonly string[], input = ''): string =>
-  execFileSync('gcc', args, { encoding: 'utf8', input }).trim();
+  execFileSync(programPath('gcc'), args, { encoding: 'utf8', input }).trim();
 
 function compilerPrograms(): string[] {
   return ['cc1', 'collect2'].map((name) => gcc([`-print-prog-name=${name}`]));

@@ -1,12 +1,14 @@
 /** Directories of this host that guests mount through the daemon of this tree. */
 
+import * as fs from 'node:fs';
 import path from 'node:path';
 import type { Connection } from '../../daemon/inspector/connect';
 import { connect } from '../../daemon/inspector/connect';
 import { listRuntimeFiles } from '../../daemon/inspector/runtimeFiles';
 import type { EventJson, Snapshot } from '../../daemon/protocol/json';
 import { daemonProgram, ext4 } from '../filesystem/harness';
-import { newFolder } from '../scenarios/share';
+import type { HostFile } from '../scenarios/share';
+import { hostFile, newFolder } from '../scenarios/share';
 import { Daemon } from './daemon';
 import type { Device, Guest } from './guest';
 
@@ -33,7 +35,7 @@ export async function serve(...options: readonly string[]): Promise<Share> {
   const daemon = await Daemon.start(
     [
       ...[process.execPath, await daemonProgram(), 'serve'],
-      ...['--shared-dir', shared, '--socket-path', socket, '--sandbox', 'none', ...options],
+      ...['--shared-dir', shared, '--socket-path', socket, ...options],
     ],
     socket,
   );
@@ -46,6 +48,30 @@ export async function mountShare(guest: Guest, ...options: readonly string[]): P
   await guest.plug(share);
   await guest.mount(share.tag);
   return share;
+}
+
+/** What identifies a file, without the mount id: a sandbox has mounts of its own. */
+export interface Identity {
+  readonly ino: string;
+  readonly dev: string;
+  /** f_handle in hex. */
+  readonly handle: string | null;
+}
+
+/** Rows of a table, or files, by their numbers. */
+export function sorted(rows: readonly HostFile[]): Identity[] {
+  return rows
+    .map(({ ids, handle }) => ({ ino: ids.ino, dev: ids.dev, handle: handle?.bytes ?? null }))
+    .sort((a, b) => Number(a.ino) - Number(b.ino));
+}
+
+/** Every file of a directory of the host whose name is UTF-8, those of several names once. */
+export function hostFiles(folder: string): Identity[] {
+  const names = ['', ...fs.readdirSync(folder, { recursive: true, encoding: 'utf8' })];
+  const files = names
+    .filter((name) => !name.includes('\ufffd'))
+    .map((name) => hostFile(path.join(folder, name)));
+  return sorted([...new Map(files.map((file) => [file.ids.ino, file])).values()]);
 }
 
 /** What a snapshot's tables are when the guest has nothing. */

@@ -8,7 +8,7 @@ import { root } from '../filesystem/harness';
 import { hazardOf, hostFile } from '../scenarios/share';
 import { Guest, guestParts } from './guest';
 import type { Share } from './share';
-import { mountShare, Watch } from './share';
+import { hostFiles, mountShare, sorted, Watch } from './share';
 
 const parts = guestParts(root);
 let guest: Guest;
@@ -51,26 +51,6 @@ function makeWithNumber(file: string, ino: string, content: string): void {
 /** Names, a hard link, a symbolic link, a FIFO. */
 const TREE = 'mkdir -p a/b/c d; touch 1 a/2 a/b/3 d/é; ln 1 d/1; ln -s x a/l; mkfifo a/b/f';
 
-/** A row of a table and a file of the host, in comparable form. */
-interface Known {
-  readonly ino: string;
-  readonly dev: string;
-  readonly handle: string | null;
-}
-
-const byNumber = (a: Known, b: Known) => Number(a.ino) - Number(b.ino);
-
-/** Every file of a directory of the host, hard links once. */
-function hostFiles(folder: string, withHandles: boolean): Known[] {
-  const names = ['', ...fs.readdirSync(folder, { recursive: true, encoding: 'utf8' })];
-  const files = names.map((name): [string, Known] => {
-    const { ids, handle } = hostFile(path.join(folder, name));
-    const { ino, dev } = ids;
-    return [ino, { ino, dev, handle: withHandles ? (handle?.bytes ?? null) : null }];
-  });
-  return [...new Map(files).values()].sort(byNumber);
-}
-
 it.each(['mandatory', 'prefer', 'never'])(
   'after a walk the tables hold what the host has; what the guest forgets leaves them (%s)',
   async (handles) => {
@@ -78,12 +58,11 @@ it.each(['mandatory', 'prefer', 'never'])(
     execFileSync('sh', ['-c', TREE], { cwd: share.shared });
     await guest.must(`find ${share.mount} -ls`);
 
-    const host = hostFiles(share.shared, handles !== 'never');
+    const host = hostFiles(share.shared);
     const { entries, inodes_by_ids, inodes_by_handle } = await watch.settled(guest);
-    const known = entries.map(({ ids, handle }) => {
-      return { ino: ids.ino, dev: ids.dev, handle: handle?.bytes ?? null };
-    });
-    expect(known.sort(byNumber)).toEqual(host);
+    expect(sorted(entries)).toEqual(
+      handles === 'never' ? host.map((file) => ({ ...file, handle: null })) : host,
+    );
     expect(inodes_by_ids).toHaveLength(host.length);
     expect(inodes_by_handle).toHaveLength(handles === 'never' ? 0 : host.length);
     for (const { path: name, ids } of entries) {

@@ -127,7 +127,7 @@ for (const fileSystem of ['ext4', 'xfs', 'btrfs', 'tmpfs'] as const) {
       const numbers = measured(mount);
       expect(numbers).toMatchObject({ reusedWhileHeld: false, timeRestored: true });
       expect(numbers.roundsWhileHeld).toBeGreaterThan(50);
-      expect(numbers.rounds).toBeGreaterThan(50);
+      expect(numbers.rounds).toBeGreaterThanOrEqual(200);
       // Each file has a handle of its own, whatever its number.
       expect(numbers.distinctHandles).toBe(numbers.rounds);
       if (fileSystem === 'ext4') expect(numbers.distinctNumbers).toBe(1);
@@ -184,7 +184,7 @@ scenario('check of overlays', { fileSystems: ['ext4', 'overlay'] }, () => {
     if (handles === 'yes') expect(mount.handles).toMatchObject({ type: 0xf8 });
     else expect(mount.handles).toMatchObject({ errno: 'EOPNOTSUPP' });
     expect(mount.files?.hardLinked).toBe(2);
-    expect(found(mount).includes('H12 data')).toBe(h12);
+    expect(found(mount).includes('H12 data prefer+never')).toBe(h12);
     expect(report.verdict.level).toBe(level);
     expect(modesOf(report)).toEqual(both(mode));
   });
@@ -365,7 +365,7 @@ scenario('check as a command', { fileSystems: ['ext4'] }, () => {
     const { status, stdout, stderr } = await command([folder]);
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     expect(stdout).toMatch(/^Good: It can be shared, with --inode-file-handles=prefer\.\n/);
-    expect(stdout).toContain('used again: 1,000 files had 1 number and 1,000 handles');
+    expect(stdout).toMatch(/used again: ([\d,]+) files had 1 number and \1 handles/);
     expect(stdout).toContain('Nothing in it was changed.');
     expect(stdout.split('\n').filter((line) => line.length > 80)).toEqual([]);
   });

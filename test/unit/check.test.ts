@@ -2,6 +2,7 @@
 
 import { expect, test } from 'vitest';
 import { advise, shellWord } from '../../daemon/check/advise';
+import { shown } from '../../daemon/check/examine';
 import { judgeMount, limitFor } from '../../daemon/check/judge';
 import { mountsBelow, parseMountInfo } from '../../daemon/check/mountInfo';
 import type { HostFacts, MountFacts, Numbers } from '../../daemon/check/report';
@@ -29,6 +30,7 @@ const measured = (numbers: Partial<Extract<Numbers, { state: 'measured' }>>): Nu
 });
 const noHandles = { state: 'no', errno: 'EOPNOTSUPP' } as const;
 const volatile = { state: 'volatile', type: 129, bytes: 12 } as const;
+const below = { role: 'below', mntId: '75', device: '0:9' } as const;
 const notOpenable = { state: 'not_openable', type: 1, bytes: 8, errno: 'EPERM' } as const;
 
 /** `H11 data never`, for each finding about a mount. */
@@ -96,6 +98,10 @@ test('FUSE asks for descriptors, unless those pin nothing either', () => {
   expect(advised([reusing])).toBe(`care, ${BOTH} prefer`);
   const untried = { ...fuse, numbers: { state: 'not_tried', why: 'it is read-only' } } as const;
   expect(found(untried)).toEqual(['H11 information never', 'H14 error prefer+mandatory']);
+  // Where there are no handles prefer holds descriptors, too.
+  const bare = { ...reusing, ...below, handles: noHandles };
+  expect(found(bare)).toContain('H11 data prefer+never');
+  expect(advised([mountFactsOf(), bare])).toBe(`bad, ${BOTH} prefer`);
   expect(found(mountFactsOf({ type: 'virtiofs', handles: volatile }))).toContain(
     'H14 error prefer+mandatory',
   );
@@ -111,11 +117,11 @@ test('an overlay without index is bad where files have two names', () => {
       files: { ...files, hardLinked, complete },
     });
   const h4 = ['H4 information prefer+never', 'H4 error mandatory'];
-  expect(found(overlay(false, 2))).toEqual([...h4, 'H12 data']);
+  expect(found(overlay(false, 2))).toEqual([...h4, 'H12 data prefer+never']);
   expect(advised([overlay(false, 2)])).toBe(`bad, ${BOTH} never`);
-  expect(found(overlay(false, 0))).toEqual([...h4, 'H12 information']);
+  expect(found(overlay(false, 0))).toEqual([...h4, 'H12 information prefer+never']);
   expect(advised([overlay(false, 0)])).toBe(`good, ${BOTH} never`);
-  expect(found(overlay(false, 0, false))).toEqual([...h4, 'H12 data']);
+  expect(found(overlay(false, 0, false))).toEqual([...h4, 'H12 data prefer+never']);
   expect(found(overlay(true, 2))).toEqual(h4);
   const exported = mountFactsOf({ type: 'overlay', overlay: { index: true, nfsExport: true } });
   expect(found(exported)).toEqual([]);
@@ -158,7 +164,6 @@ test('handles that this user cannot open', () => {
 });
 
 test('mounts that mean nothing to the guest, or only their own', () => {
-  const below = { role: 'below', mntId: '75', device: '0:9' } as const;
   const covered = { state: 'covered', by: '76' } as const;
   const unreachable = { state: 'unreachable', errno: 'EACCES' } as const;
   expect(found(mountFactsOf({ ...below, reach: covered }))).toEqual(['H20 information']);
@@ -236,6 +241,11 @@ test('numbers and identities in words', () => {
   const identity = { mountId: true, btime: true, subvolume: false, uniqueMountId: true };
   expect(identityText(identity)).toBe('btime, unique mount id; no subvolume id');
   expect(identityText({ ...identity, mountId: false })).toContain('no subvolume id, mount id');
+});
+
+test('paths are shown without loss and without controls', () => {
+  const bytes = Buffer.concat([Buffer.from('é\n\x1b[1m\\'), Buffer.from([0xff, 0x7f])]);
+  expect(shown(bytes.toString('latin1'))).toBe('é\\x0a\\x1b[1m\\\\\\xff\\x7f');
 });
 
 test('shell words', () => {

@@ -149,22 +149,52 @@ describe('a process under the filter', () => {
     process.stdout.write('served on');
   `;
   const addon = path.join(root, 'prebuilds', `linux-${process.arch}`, 'virtiofsd-inspector.node');
+  const filterFor = (action: 'kill' | 'log' | 'trap') =>
+    Buffer.from(systemCallFilter(action, process.arch)).toString('base64');
   const start = (action: 'kill' | 'log' | 'trap') =>
-    spawnSync(
-      process.execPath,
-      [
-        '-e',
-        script,
-        addon,
-        Buffer.from(systemCallFilter(action, process.arch)).toString('base64'),
-        action,
-      ],
-      { encoding: 'utf8' },
-    );
+    spawnSync(process.execPath, ['-e', script, addon, filterFor(action), action], {
+      encoding: 'utf8',
+    });
 
   it('is killed by a call that is not on the list', () => {
     const { signal, stdout } = start('kill');
     expect({ signal, stdout }).toEqual({ signal: 'SIGSYS', stdout: 'loaded ' });
+  });
+
+  it('goes on as programs of Node do', () => {
+    const life = `
+      const native = require(process.argv[1]);
+      const fs = require('node:fs');
+      const { Worker } = require('node:worker_threads');
+      if (native.loadSystemCallFilter(Buffer.from(process.argv[2], 'base64'), false) !== 0) {
+        process.exit(90);
+      }
+      const kept = [];
+      for (let i = 0; i < 2e5; i++) kept.push({ i, text: 'x'.repeat(i % 50) });
+      gc();
+      process.on('uncaughtException', async (error) => {
+        // The pool of libuv starts its threads now.
+        const own = await fs.promises.readFile(process.argv[1]);
+        require('node:crypto').randomBytes(32, () => {
+          const worker = new Worker("throw new Error('in the worker')", { eval: true });
+          worker.once('error', ({ message }) => {
+            worker.once('exit', () => process.stdout.write([error.message, message, own.length > 0].join()));
+          });
+        });
+      });
+      setTimeout(() => { throw new Error('in a timer'); }, 5);
+    `;
+    const done = spawnSync(
+      process.execPath,
+      ['--expose-gc', '-e', life, addon, filterFor('kill'), 'kill'],
+      { encoding: 'utf8' },
+    );
+    const { signal, stdout, stderr } = done;
+    expect({ signal, stdout, stderr }).toEqual({
+      signal: null,
+      stdout: 'in a timer,in the worker,true',
+      stderr: '',
+    });
   });
 
   it('serves on with log', () => {

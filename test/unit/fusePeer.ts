@@ -121,6 +121,7 @@ const CHANNEL: DataChannel = {
   sendFile: (fd, offsetAt, size) => Math.min(0, native.readFile(fd, REPLY + 16, size, offsetAt)),
   writeFile: (fd, dataAt, size, offsetAt, append) =>
     native.writeFile(fd, dataAt, size, offsetAt, append ? 1 : 0),
+  serveOthers: () => undefined,
 };
 
 export function words(...values: number[]): Uint8Array {

@@ -150,6 +150,16 @@ export class Peer {
       case 'events.stop':
       case 'map.stop':
       case 'hazards':
+      case 'debug.attach':
+      case 'debug.heartbeat':
+      case 'debug.detach':
+      case 'debug.setBreakpoints':
+      case 'debug.setFaults':
+      case 'debug.pause':
+      case 'debug.continue':
+      case 'debug.step':
+      case 'debug.inspect':
+      case 'debug.evaluate':
         return { error: { code: RPC_ERRORS.unknownMethod, message: `Not scripted: ${method}.` } };
     }
   }

@@ -16,7 +16,7 @@ import type { VolumeFacts } from '../../../daemon/tables/recorder';
 import { RingReader, RingWriter, makeRing } from '../../../daemon/trace/eventRing';
 import { RingRecorder, readRecord } from '../../../daemon/trace/record';
 import { REPLY, REPLY_SIZE, REQUEST, REQUEST_SIZE } from '../../../native/index';
-import { Finding, allOf, must } from '../kind';
+import { Finding, allOf, must, openDescriptors } from '../kind';
 import type { Surroundings } from '../kind';
 import { Random } from '../random';
 import { Guest } from './guest';
@@ -80,10 +80,6 @@ export function fuseSession(around: Surroundings, seed: number, inputs: number):
   must(openDescriptors() === descriptors, () => {
     return `${descriptors} descriptors were open before, now ${describeDescriptors()}`;
   });
-}
-
-function openDescriptors(): number {
-  return fs.readdirSync('/proc/self/fd').length;
 }
 
 function describeDescriptors(): string {
@@ -193,6 +189,7 @@ class Served {
       },
       writeFile: (fd, dataAt, size, offsetAt, append) =>
         native.writeFile(fd, dataAt, size, offsetAt, append ? 1 : 0),
+      serveOthers: () => undefined,
     };
     // Between the two, and behind the replies, nobody has anything to do.
     const { u8 } = memory;

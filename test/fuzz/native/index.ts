@@ -9,6 +9,20 @@ export interface Fuzzing {
   /** From now on native code that touches these bytes ends the process with a report. */
   poison(bytes: Uint8Array, offset: number, length: number): void;
   unpoison(bytes: Uint8Array, offset: number, length: number): void;
+  /** A memfd of this many bytes. */
+  memoryFile(size: number): number;
+  connectTo(path: string): number;
+  /** Never waits. Bytes sent, or -errno. */
+  sendTo(socket: number, bytes: Uint8Array, fds: readonly number[]): number;
+  /** The peer reads to the end; its answers still come. */
+  endSending(socket: number): number;
+  /** Never waits. Bytes received, 0 at the end, or -errno. */
+  receiveFrom(socket: number, bytes: Uint8Array): number;
+  /** How often a nonblocking eventfd was signalled. */
+  drainEvent(fd: number): number;
+  /** A thread changes 16-bit words of this memory until it is stopped. */
+  startChanging(bytes: Uint8Array, offset: number, length: number, seed: number): void;
+  stopChanging(): void;
 }
 
 /** @param root where the sanitized addons are */
