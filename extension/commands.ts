@@ -12,7 +12,7 @@ import type { LinkState } from './core/link';
 import { messageOf } from './core/log';
 import { mountRoots } from './core/mountpoints';
 import { platformObstacle } from './core/platform';
-import type { StartedDaemons } from './core/started';
+import type { StartedDaemons, StartRequest } from './core/started';
 import type { DaemonRow } from './daemonsView';
 import { mountpoint } from './daemonsView';
 import { showFailure } from './failure';
@@ -151,19 +151,9 @@ async function startOnFolder(parts: Parts, folder: vscode.Uri | undefined): Prom
       },
       (_, token) => {
         token.onCancellationRequested(() => cancel.abort(new Error('You cancelled it.')));
+        const { inodeFileHandles, cache } = settings;
         return started.start(
-          {
-            node: settings.nodePath === '' ? process.execPath : settings.nodePath,
-            program: path.join(context.extensionPath, 'dist', 'daemon', 'cli.js'),
-            sharedDir,
-            inodeFileHandles: settings.inodeFileHandles,
-            cache: settings.cache,
-            mountRoots: mountRoots(
-              process.env,
-              process.getuid?.() ?? -1,
-              context.globalStorageUri.fsPath,
-            ),
-          },
+          { ...startRequest(context, uri), inodeFileHandles, cache },
           cancel.signal,
         );
       },
@@ -175,6 +165,27 @@ async function startOnFolder(parts: Parts, folder: vscode.Uri | undefined): Prom
   parts.daemons.choose(daemon.key);
   if (settings.openMapOnStart) keyMaps.open(daemon);
   await offerMount(daemon);
+}
+
+/**
+ * How to run the bundled daemon on a folder.
+ *
+ * @throws Error with a sentence when it cannot run here
+ */
+export function startRequest(
+  context: vscode.ExtensionContext,
+  folder: vscode.Uri,
+): Pick<StartRequest, 'node' | 'program' | 'sharedDir' | 'mountRoots'> {
+  const { extensionPath, globalStorageUri } = context;
+  const obstacle = platformObstacle(extensionPath, process.platform, process.arch);
+  if (obstacle !== undefined) throw new Error(obstacle);
+  const { nodePath } = readSettings(folder);
+  return {
+    node: nodePath === '' ? process.execPath : nodePath,
+    program: path.join(extensionPath, 'dist', 'daemon', 'cli.js'),
+    sharedDir: folder.fsPath,
+    mountRoots: mountRoots(process.env, process.getuid?.() ?? -1, globalStorageUri.fsPath),
+  };
 }
 
 async function check(parts: Parts, folder: vscode.Uri | undefined): Promise<void> {

@@ -2,7 +2,8 @@
 
 import * as vscode from 'vscode';
 import { CheckReports } from './checkReports';
-import { reconnectUrl, registerCommands } from './commands';
+import { reconnectUrl, registerCommands, startRequest } from './commands';
+import { adapterHost } from './core/adapterHost';
 import { Daemons } from './core/daemons';
 import { cleanUpMountpoints, mountRoots } from './core/mountpoints';
 import { platformObstacle } from './core/platform';
@@ -10,6 +11,8 @@ import { RuntimeFiles, runtimeDirectories } from './core/runtimeFiles';
 import { StartedDaemons } from './core/started';
 import { createDaemonsView } from './daemonsView';
 import { showFailure } from './failure';
+import { registerDebugging } from './debugging';
+import { registerFaults } from './faults';
 import { createHazardsView } from './hazardsView';
 import { CONTEXTS, KEY_MAP } from './ids';
 import { KeyMaps } from './keyMaps';
@@ -51,6 +54,18 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     registerCommands({ context, daemons, started, keyMaps, checkReports, log }),
     vscode.window.registerWebviewPanelSerializer(KEY_MAP, keyMaps),
     registerLinks(daemons, keyMaps),
+    registerDebugging(
+      daemons,
+      keyMaps,
+      adapterHost({
+        files,
+        daemons,
+        started,
+        client: `virtiofsd Inspector ${version} in VS Code`,
+        startRequest: (sharedDir) => startRequest(context, vscode.Uri.file(sharedDir)),
+      }),
+    ),
+    registerFaults(daemons, log),
   );
   started.failed.on(({ sharedDir, exit }) => {
     void showFailure(log, `The mount of ${sharedDir} is gone`, new Error(exit.message));

@@ -7,6 +7,9 @@ export const VIEWS = {
   hazards: `${PREFIX}.hazards`,
 } as const;
 
+/** The debug adapter's type in launch.json. */
+export const DEBUG_TYPE = 'virtiofsd';
+
 export const KEY_MAP = `${PREFIX}.keyMap`;
 
 export const COMMANDS = {
@@ -23,6 +26,12 @@ export const COMMANDS = {
   openTerminal: `${PREFIX}.openTerminal`,
   revealMount: `${PREFIX}.revealMount`,
   showLog: `${PREFIX}.showLog`,
+  debugDaemon: `${PREFIX}.debugDaemon`,
+  injectFault: `${PREFIX}.injectFault`,
+  clearFaults: `${PREFIX}.clearFaults`,
+  openRule: `${PREFIX}.openRule`,
+  /** For launch.json: `${command:virtiofsdInspector.pickDaemon}` is a process id. */
+  pickDaemon: `${PREFIX}.pickDaemon`,
   /** Not in the palette: the hazards view calls it with a daemon and a node id. */
   revealEntry: `${PREFIX}.revealEntry`,
 } as const;

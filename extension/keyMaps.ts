@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import * as v from 'valibot';
 import * as vscode from 'vscode';
+import type { StopPlace } from '../daemon/protocol/hostMessages';
 import { mapHtml } from '../daemon/protocol/mapPage';
 import type { Daemon, DaemonKey, Daemons } from './core/daemons';
 import type { Log } from './core/log';
@@ -62,6 +63,11 @@ export class KeyMaps implements vscode.WebviewPanelSerializer, vscode.Disposable
     const editor = this.#editorFor(daemon);
     editor.panel.reveal();
     if (nodeid !== undefined) editor.session.reveal(nodeid);
+  }
+
+  /** Shows in a daemon's Key Map, if it is open, where a debugger has stopped. */
+  stop(key: DaemonKey, at: StopPlace | null): void {
+    for (const editor of this.#editors) if (editor.key === key) editor.session.stop(at);
   }
 
   async deserializeWebviewPanel(panel: vscode.WebviewPanel): Promise<void> {

@@ -4,7 +4,7 @@
  */
 
 import * as v from 'valibot';
-import type { ConnectionState, WebviewToHost } from '../daemon/protocol/hostMessages';
+import type { ConnectionState, StopPlace, WebviewToHost } from '../daemon/protocol/hostMessages';
 import { hostToWebview } from '../daemon/protocol/hostMessages';
 
 export interface ChannelListener {
@@ -13,6 +13,7 @@ export interface ChannelListener {
   /** `open`: a connection on which nothing has been said. */
   state(state: ConnectionState, message: string): void;
   reveal(nodeid: string): void;
+  stop(at: StopPlace | null): void;
 }
 
 export interface Channel {
@@ -75,6 +76,9 @@ function hostChannel(host: VsCodeApi, listener: ChannelListener): Channel {
         return;
       case 'reveal':
         listener.reveal(message.output.nodeid);
+        return;
+      case 'stop':
+        listener.stop(message.output.at);
         return;
     }
   });

@@ -4,6 +4,7 @@
  */
 
 import { ui } from '#ui';
+import type { StopPlace } from '../daemon/protocol/hostMessages';
 import type { LookupJson } from '../daemon/protocol/json';
 import type { LookupRuleName } from '../daemon/tables/lookupRule';
 import { el, setAttribute, setText } from './dom';
@@ -32,6 +33,8 @@ export interface LookupBand {
     kindOf: (nodeid: string) => EntryKindName | undefined,
   ): void;
   togglePin(): void;
+  /** While a debugger has stopped a request, its place stands in for the newest lookup. */
+  hold(stop: StopPlace | null): void;
   readonly lit: Lit;
   /** What to write beside the refused edge, by node id. */
   readonly refusals: ReadonlyMap<string, string>;
@@ -50,6 +53,7 @@ export function lookupBand(dirty: () => void, reveal: (nodeid: string) => void):
   let fading: ReturnType<typeof setTimeout> | undefined;
   let faded = false;
   let pinned = false;
+  let held: StopPlace | null = null;
   /** The first window's lookup may be old: it is told, but its path is not lit. */
   let isFirstOffer = true;
 
@@ -133,7 +137,12 @@ export function lookupBand(dirty: () => void, reveal: (nodeid: string) => void):
       }
       dirty();
     },
+    hold(stop) {
+      held = stop;
+      dirty();
+    },
     get lit() {
+      if (held !== null) return litBy(held);
       const places = (verdict: 'accepted' | 'refused'): ReadonlySet<string> =>
         shown === undefined
           ? NOTHING
@@ -152,6 +161,11 @@ export function lookupBand(dirty: () => void, reveal: (nodeid: string) => void):
       };
     },
     get refusals() {
+      if (held !== null) {
+        return new Map(
+          held.nodeid !== null && held.accepted === false ? [[held.nodeid, 'not believed']] : [],
+        );
+      }
       const steps = faded ? [] : (shown?.explanation.steps ?? []);
       return new Map(
         steps.flatMap((step) =>
@@ -160,17 +174,30 @@ export function lookupBand(dirty: () => void, reveal: (nodeid: string) => void):
       );
     },
     get answered() {
+      if (held !== null) return held.nodeid;
       return faded ? null : (shown?.lookup.nodeid ?? null);
     },
     draw() {
-      element.classList.toggle('empty', shown === undefined);
-      element.classList.toggle('faded', faded);
+      element.classList.toggle('empty', shown === undefined && held === null);
+      element.classList.toggle('faded', faded && held === null);
+      element.classList.toggle('stopped', held !== null);
       element.classList.toggle('pinned', pinned);
       pin.setPressed(pinned);
       pin.setText(
         pinned ? 'Unpin' : 'Pin',
         pinned ? 'Follow lookups again' : 'Keep this lookup in view',
       );
+      pin.element.classList.toggle('gone', held !== null);
+      if (held !== null) {
+        setText(hit, 'STOPPED');
+        hit.title = 'A debugger holds a request.';
+        hit.className = 'hit-chip';
+        setText(what, held.sentence);
+        setText(why, '');
+        setText(time, '');
+        show.element.classList.add('gone');
+        return;
+      }
       if (shown === undefined) {
         setText(what, 'No lookup yet.');
         setText(
@@ -192,4 +219,18 @@ export function lookupBand(dirty: () => void, reveal: (nodeid: string) => void):
     },
   };
   return band;
+}
+
+function litBy({ nodeid, table, accepted, sentence }: StopPlace): Lit {
+  const edge = nodeid === null || table === null ? [] : [`${nodeid}:${sideOf(table)}`];
+  return {
+    accepted: new Set(accepted === true ? edge : []),
+    refused: new Set(accepted === false ? edge : []),
+    seq: `stop ${sentence}`,
+    faded: false,
+  };
+}
+
+function sideOf(table: NonNullable<StopPlace['table']>): 'ids' | 'handle' {
+  return table === 'inodes_by_ids' ? 'ids' : 'handle';
 }

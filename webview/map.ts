@@ -1,6 +1,7 @@
 /** The Key Map's page: puts the parts together, keeps what they share, draws once a frame. */
 
 import { InspectorError } from '../daemon/protocol/client';
+import type { StopPlace } from '../daemon/protocol/hostMessages';
 import type { MapRequest, MapRow, MapWindow, Status } from '../daemon/protocol/map';
 import { MAX_WINDOW_ROWS } from '../daemon/protocol/map';
 import { RPC_ERRORS } from '../daemon/protocol/rpc';
@@ -41,6 +42,7 @@ const channel = openChannel({
   binary: (frame) => session.receiveBinary(frame),
   state: (state, message) => session.connection(state, message),
   reveal: (nodeid) => reveal(nodeid),
+  stop: (at) => followStop(at),
 });
 
 const reportError = (error: unknown): void =>
@@ -290,6 +292,15 @@ function reveal(nodeid: string): void {
   revealing = nodeid;
   select(nodeid);
   watch();
+}
+
+/** Lights the edge that a stopped request looks at, and brings its entry into sight. */
+function followStop(at: StopPlace | null): void {
+  band.hold(at);
+  if (at?.nodeid != null) {
+    revealing = at.nodeid;
+    watch();
+  }
 }
 
 function finishReveal(nodeid: string, window: MapWindow): void {

@@ -2,7 +2,7 @@
 
 import * as v from 'valibot';
 import { faultJson, faultStateJson } from '../protocol/debug';
-import { decimal } from '../protocol/json';
+import { stopPlace } from '../protocol/hostMessages';
 
 /** Makes calls fail; answers like FAULTS_EVENT. What is left out of a fault's id is chosen. */
 export const INJECT_REQUEST = 'virtiofsd/inject';
@@ -20,19 +20,9 @@ export const FAULTS_EVENT = 'virtiofsd/faults';
 export const faultsBody = v.object({ faults: v.array(faultStateJson) });
 export type FaultsBody = v.InferOutput<typeof faultsBody>;
 
-/**
- * Where the newest stop is, for views that follow it: an entry, and the edge from a key to it that
- * the step has looked at. All null when nothing is stopped (any more).
- */
+/** Where the newest stop is, for views that follow it; null when nothing is stopped (any more). */
 export const AT_EVENT = 'virtiofsd/at';
-export const atBody = v.object({
-  nodeid: v.nullable(decimal),
-  table: v.nullable(v.picklist(['inodes_by_ids', 'inodes_by_handle'])),
-  /** Whether the entry at the edge's end is believed. */
-  accepted: v.nullable(v.boolean()),
-  /** The stop in a sentence; empty when nothing is stopped. */
-  sentence: v.string(),
-});
+export const atBody = v.object({ at: v.nullable(stopPlace) });
 export type AtBody = v.InferOutput<typeof atBody>;
 
 /** Which daemon the session debugs; sent once it is attached. */

@@ -11,10 +11,10 @@ import type { InspectorClient } from '../protocol/client';
 import type { FaultJson, FaultStateJson, StoppedJson } from '../protocol/debug';
 import { tableKeyJson } from '../protocol/debug';
 import { faultText, parseFault } from '../protocol/faultText';
+import type { StopPlace } from '../protocol/hostMessages';
 import { decimal } from '../protocol/json';
 import type { Target } from '../protocol/json';
 import type { NotificationOf } from '../protocol/rpc';
-import type { LookupRuleName } from '../tables/lookupRule';
 import type { AttachArguments, LaunchArguments } from './arguments';
 import { readAttach, readLaunch } from './arguments';
 import type { Kind, Wish } from './breakpointBook';
@@ -805,14 +805,13 @@ export class DebugAdapter extends ProtocolServer {
   /** Tells views where the newest stop is. */
   #tellAt(): void {
     const stop = this.#threads.stopOf(null);
-    this.#event(AT_EVENT, stop === null ? NOWHERE : placeOf(stop));
+    const at = stop === null ? null : placeOf(stop);
+    this.#event(AT_EVENT, { at } satisfies AtBody);
   }
 }
 
-const NOWHERE: AtBody = { nodeid: null, table: null, accepted: null, sentence: '' };
-
 /** The entry that a stop is about, and the edge that its step has looked at. */
-function placeOf(stop: StoppedJson): AtBody {
+function placeOf(stop: StoppedJson): StopPlace {
   const { facts, point } = stop;
   const sentence = stopSentence(stop);
   switch (point) {
@@ -847,7 +846,7 @@ function placeOf(stop: StoppedJson): AtBody {
     case 'handle':
     case 'removed':
     case 'keys_removed':
-      return { ...NOWHERE, sentence };
+      return { nodeid: null, table: null, accepted: null, sentence };
   }
 }
 
@@ -869,9 +868,4 @@ function kindHeadline(kind: Kind | undefined): string | undefined {
 
 function asFault({ struck: _struck, usedUp: _usedUp, ...fault }: FaultStateJson): FaultJson {
   return fault;
-}
-
-/** The text of a rule, for documents of clients that have them. */
-export function textOfRule(rule: LookupRuleName): string {
-  return ruleText(rule).text;
 }

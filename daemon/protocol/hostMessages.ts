@@ -20,6 +20,16 @@ export const MAX_WEBVIEW_TEXT = 64 * 1024;
 export const connectionState = v.picklist(['connecting', 'open', 'ended']);
 export type ConnectionState = v.InferOutput<typeof connectionState>;
 
+/** The entry that a stopped request is about, and the edge that its last step has looked at. */
+export const stopPlace = v.object({
+  nodeid: v.nullable(decimal),
+  table: v.nullable(v.picklist(['inodes_by_ids', 'inodes_by_handle'])),
+  /** Whether the entry at the edge's end is believed. */
+  accepted: v.nullable(v.boolean()),
+  sentence,
+});
+export type StopPlace = v.InferOutput<typeof stopPlace>;
+
 export const hostToWebview = v.variant('k', [
   /** A text frame of the inspector protocol. */
   v.object({ k: v.literal('text'), text: v.string() }),
@@ -29,6 +39,8 @@ export const hostToWebview = v.variant('k', [
   v.object({ k: v.literal('state'), state: connectionState, message: sentence }),
   /** Scroll to this entry and select it; may come before `open`. */
   v.object({ k: v.literal('reveal'), nodeid: decimal }),
+  /** A debugger has stopped a request, or (with `at` null) nothing is stopped any more. */
+  v.object({ k: v.literal('stop'), at: v.nullable(stopPlace) }),
 ]);
 export type HostToWebview = v.InferOutput<typeof hostToWebview>;
 

@@ -17,9 +17,12 @@ export interface LaunchRequest {
   /** dist/daemon/cli.js */
   readonly program: string;
   readonly sharedDir: string;
-  readonly mountpoint: string;
+  /** Options that say where to serve: `--mount DIR` or `--socket-path PATH`. */
+  readonly place: readonly string[];
   readonly inodeFileHandles: HandleMode;
   readonly cache: CachePolicy;
+  /** Further options of `serve`. */
+  readonly more?: readonly string[];
 }
 
 /** How a daemon ended. */
@@ -53,10 +56,11 @@ export function daemonArguments(request: LaunchRequest): string[] {
     request.program,
     'serve',
     ...['--shared-dir', request.sharedDir],
-    ...['--mount', request.mountpoint],
+    ...request.place,
     `--inode-file-handles=${request.inodeFileHandles}`,
     ...['--cache', request.cache],
     '--inspect',
+    ...(request.more ?? []),
   ];
 }
 

@@ -6,7 +6,7 @@
 
 import * as v from 'valibot';
 import WebSocket from 'ws';
-import type { HostToWebview } from '../../daemon/protocol/hostMessages';
+import type { HostToWebview, StopPlace } from '../../daemon/protocol/hostMessages';
 import { webviewToHost } from '../../daemon/protocol/hostMessages';
 import type { MethodName } from '../../daemon/protocol/rpc';
 import { METHODS, rpcRequest } from '../../daemon/protocol/rpc';
@@ -33,6 +33,7 @@ export class MapSession {
   /** The page is loaded and shown. */
   #ready = false;
   #reveal: string | undefined;
+  #stop: StopPlace | null = null;
 
   constructor(
     private readonly host: MapSessionHost,
@@ -51,6 +52,7 @@ export class MapSession {
         this.#ready = true;
         this.connect();
         if (this.#reveal !== undefined) this.reveal(this.#reveal);
+        if (this.#stop !== null) this.stop(this.#stop);
         return;
       case 'text':
         this.#forward(parsed.output.text);
@@ -109,6 +111,12 @@ export class MapSession {
   reveal(nodeid: string): void {
     this.#reveal = this.#ready ? undefined : nodeid;
     if (this.#ready) this.host.post({ k: 'reveal', nodeid });
+  }
+
+  /** Shows where a debugger has stopped; null: nowhere any more. */
+  stop(at: StopPlace | null): void {
+    this.#stop = at;
+    if (this.#ready) this.host.post({ k: 'stop', at });
   }
 
   dispose(): void {

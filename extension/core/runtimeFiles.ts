@@ -191,3 +191,19 @@ class FolderWatch {
     }
   }
 }
+
+/**
+ * A runtime file that the user names.
+ *
+ * @throws Error with a sentence when it is none, or its daemon is gone
+ */
+export async function readOneRuntimeFile(file: string): Promise<RuntimeFile> {
+  let parsed: RuntimeFile;
+  try {
+    parsed = v.parse(runtimeFile, JSON.parse(await readFile(file, 'utf8')));
+  } catch (error) {
+    throw new Error(`${file} is no runtime file: ${messageOf(error)}`);
+  }
+  if ((await processStartTime(parsed.pid)) === parsed.startTime) return parsed;
+  throw new Error(`The daemon of ${file} is gone.`);
+}

@@ -13,14 +13,15 @@ import { Signal } from './signal';
 /** How long a daemon may take until it has left its runtime file, in ms. */
 const READY_MS = 30_000;
 
-export interface StartRequest extends Omit<LaunchRequest, 'mountpoint'> {
+export interface StartRequest extends Omit<LaunchRequest, 'place'> {
   /** Where to make the mountpoint, the best place first. */
   readonly mountRoots: readonly string[];
+  /** Where to serve instead of on a mountpoint that is made and removed here. */
+  readonly place?: readonly string[];
 }
 
 interface Started {
   readonly sharedDir: string;
-  readonly mountpoint: string;
   readonly process: DaemonProcess;
   /** Resolves when the process has ended and its mountpoint is removed. */
   readonly gone: Promise<void>;
@@ -62,25 +63,27 @@ export class StartedDaemons {
    */
   async start(request: StartRequest, cancel: AbortSignal): Promise<Daemon> {
     const { sharedDir } = request;
-    const mountpoint = await makeMountpoint(request.mountRoots, sharedDir);
+    const mountpoint =
+      request.place === undefined ? await makeMountpoint(request.mountRoots, sharedDir) : null;
+    const place = request.place ?? ['--mount', mountpoint ?? ''];
     let process: DaemonProcess;
     try {
-      process = await DaemonProcess.start({ ...request, mountpoint }, this.environment, this.log);
+      process = await DaemonProcess.start({ ...request, place }, this.environment, this.log);
     } catch (error) {
-      await removeMountpoint(mountpoint, this.log);
+      if (mountpoint !== null) await removeMountpoint(mountpoint, this.log);
       throw error;
     }
     const { pid } = process;
     const startTime = await processStartTime(pid);
     const key = localKey({ pid, startTime: startTime ?? '' });
-    await noteMount(mountpoint, pid);
+    if (mountpoint !== null) await noteMount(mountpoint, pid);
     const gone = process.exited.then(async () => {
-      await removeMountpoint(mountpoint, this.log);
+      if (mountpoint !== null) await removeMountpoint(mountpoint, this.log);
       this.#started.delete(key);
       this.changed.fire();
     });
     // Known from now on, so that a window that closes meanwhile ends it as well.
-    this.#started.set(key, { sharedDir, mountpoint, process, gone });
+    this.#started.set(key, { sharedDir, process, gone });
     this.changed.fire();
     try {
       const daemon = await this.#readiness(process, cancel);

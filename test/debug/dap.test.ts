@@ -8,6 +8,7 @@ import * as fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, it, onTestFailed } from 'vitest';
 import { ruleText } from '../../daemon/adapter/ruleText';
+import type { AtBody } from '../../daemon/adapter/messages';
 import { observe, run } from '../filesystem/debugSession';
 import type { Share } from '../filesystem/harness';
 import { must, serve, stopAll } from '../filesystem/harness';
@@ -291,8 +292,8 @@ it('the seed scenario: a hard link, ENOMEM, then EOPNOTSUPP', async () => {
   expect(await lineText(threadId)).toContain('byIds = none');
   await client.event(
     'virtiofsd/at',
-    ({ nodeid, table, accepted }: { nodeid: string; table: string; accepted: boolean }) =>
-      nodeid === '2' && table === 'inodes_by_ids' && !accepted,
+    ({ at: place }: AtBody) =>
+      place?.nodeid === '2' && place.table === 'inodes_by_ids' && place.accepted === false,
   );
   const out = await next(threadId, 'stepOut');
   expect(out).toMatchObject({ reason: 'step', text: 'LOOKUP f-link: answers node 3.' });

@@ -224,7 +224,7 @@ test('what is passed to the daemon', () => {
       node: 'node',
       program: '/x/cli.js',
       sharedDir: '/srv',
-      mountpoint: '/m',
+      place: ['--mount', '/m'],
       inodeFileHandles: 'mandatory',
       cache: 'always',
     }),
