@@ -110,9 +110,10 @@ function followStops(daemons: Daemons, keyMaps: KeyMaps): vscode.Disposable {
     vscode.debug.onDidReceiveDebugSessionCustomEvent(({ session, event, body }) => {
       if (session.type !== DEBUG_TYPE) return;
       if (event === TARGET_EVENT) pids.set(session.id, v.parse(targetBody, body).pid);
-      if (event !== AT_EVENT) return;
       const key = keyOf(session);
-      if (key !== undefined) keyMaps.stop(key, v.parse(atBody, body).at);
+      if (key === undefined) return;
+      if (event === TARGET_EVENT) daemons.choose(key);
+      if (event === AT_EVENT) keyMaps.stop(key, v.parse(atBody, body).at);
     }),
     vscode.debug.onDidTerminateDebugSession((session) => {
       const key = keyOf(session);

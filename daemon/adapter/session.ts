@@ -712,12 +712,9 @@ export class DebugAdapter extends ProtocolServer {
       tableChildren(client, 'inodes_by_handle'),
     ]);
     const candidate = candidateShown(stop);
+    const request = requestShown(stop);
+    // The client unfolds the first: what the lookup has found so far, if it is one.
     return [
-      this.#scope(
-        'Request',
-        named(() => requestShown(stop)),
-        false,
-      ),
       ...(candidate === null
         ? []
         : [
@@ -727,6 +724,11 @@ export class DebugAdapter extends ProtocolServer {
               false,
             ),
           ]),
+      this.#scope(
+        'Request',
+        named(() => request),
+        false,
+      ),
       this.#scope(
         'Entries',
         named(() =>

@@ -201,7 +201,7 @@ it('holds a request, shows where it is, and steps through its lookup', async () 
 
   const shown = await scopes(threadId);
   expect([...shown.keys()]).toEqual([
-    ...['Request', 'Candidate', 'Entries', 'inodes_by_ids', 'inodes_by_handle'],
+    ...['Candidate', 'Request', 'Entries', 'inodes_by_ids', 'inodes_by_handle'],
   ]);
   const request = await variables(shown.get('Request')?.variablesReference ?? 0);
   expect(request.get('name')?.value).toBe('f');
