@@ -3,6 +3,7 @@
  * lookup rule is a document; the Key Map follows the stops.
  */
 
+import type { DebugProtocol } from '@vscode/debugprotocol';
 import path from 'node:path';
 import * as v from 'valibot';
 import * as vscode from 'vscode';
@@ -27,7 +28,7 @@ export function registerDebugging(
   return vscode.Disposable.from(
     debug.registerDebugAdapterDescriptorFactory(DEBUG_TYPE, {
       createDebugAdapterDescriptor: () =>
-        new vscode.DebugAdapterInlineImplementation(new DebugAdapter(host)),
+        new vscode.DebugAdapterInlineImplementation(new InlineAdapter(new DebugAdapter(host))),
     }),
     debug.registerDebugConfigurationProvider(DEBUG_TYPE, configurations, Initial),
     debug.registerDebugConfigurationProvider(DEBUG_TYPE, configurations, Dynamic),
@@ -45,6 +46,21 @@ export function registerDebugging(
     }),
     commands.registerCommand(COMMANDS.openRule, () => openRule(daemons)),
   );
+}
+
+/** The adapter, as VS Code wants one: with VS Code's own events. */
+class InlineAdapter extends vscode.Disposable implements vscode.DebugAdapter {
+  readonly #sent = new vscode.EventEmitter<vscode.DebugProtocolMessage>();
+  readonly onDidSendMessage = this.#sent.event;
+
+  constructor(private readonly adapter: DebugAdapter) {
+    super(() => adapter.dispose());
+    adapter.onDidSendMessage((message) => this.#sent.fire(message));
+  }
+
+  handleMessage(message: DebugProtocol.ProtocolMessage): void {
+    this.adapter.handleMessage(message);
+  }
 }
 
 function pidOf({ origin }: Daemon): number | undefined {

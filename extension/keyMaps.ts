@@ -40,6 +40,8 @@ interface Editor {
 
 export class KeyMaps implements vscode.WebviewPanelSerializer, vscode.Disposable {
   readonly #editors = new Set<Editor>();
+  /** Where debuggers have stopped, for maps that are opened later. */
+  readonly #stops = new Map<DaemonKey, StopPlace>();
   readonly #stop: () => void;
 
   /** @param reconnect connects again to a daemon by its URL, where that is allowed */
@@ -65,8 +67,10 @@ export class KeyMaps implements vscode.WebviewPanelSerializer, vscode.Disposable
     if (nodeid !== undefined) editor.session.reveal(nodeid);
   }
 
-  /** Shows in a daemon's Key Map, if it is open, where a debugger has stopped. */
+  /** Shows in a daemon's Key Map where a debugger has stopped; null: nowhere any more. */
   stop(key: DaemonKey, at: StopPlace | null): void {
+    if (at === null) this.#stops.delete(key);
+    else this.#stops.set(key, at);
     for (const editor of this.#editors) if (editor.key === key) editor.session.stop(at);
   }
 
@@ -112,6 +116,7 @@ export class KeyMaps implements vscode.WebviewPanelSerializer, vscode.Disposable
     );
     const editor: Editor = { panel, session, key, sharedDir, url, ended: false };
     this.#editors.add(editor);
+    session.stop(this.#stops.get(key) ?? null);
     webview.onDidReceiveMessage((message: unknown) => session.receive(message));
     panel.onDidChangeViewState(() => {
       if (!panel.visible) session.hide();

@@ -37,7 +37,7 @@ import { ruleOfPath, ruleText, ruleTextName, ruleTextUri } from './ruleText';
 import type { Children, Shown } from './shown';
 import { candidateShown, entriesOf, entryShown, requestShown, tableChildren } from './shown';
 import { Threads, hasNext, threadOf } from './threads';
-import { pointHeadline, stopSentence } from './words';
+import { stopSentence } from './words';
 
 type Step = 'over' | 'into' | 'out';
 
@@ -564,7 +564,7 @@ export class DebugAdapter extends ProtocolServer {
     const headline = filter?.headline ?? kindHeadline(kept[0]?.kind);
     this.#event('stopped', {
       reason: this.#reasonOf(stop, kept[0]?.kind, filter?.isError),
-      description: `Paused on ${headline ?? pointHeadline(stop)}`,
+      ...(headline === undefined ? {} : { description: `Paused on ${headline}` }),
       text: stopSentence(stop),
       threadId: threadOf(stop.request),
       allThreadsStopped: false,

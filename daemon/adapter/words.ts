@@ -1,7 +1,6 @@
 /** Threads and stops in a few words. */
 
 import type { StoppedJson } from '../protocol/debug';
-import { pointText } from './shown';
 
 /** What the request is about. */
 function subject({ op, facts }: StoppedJson): string {
@@ -60,9 +59,4 @@ function decided(stop: StoppedJson): string {
       if (facts.errno !== null) return `answers ${facts.errno}`;
       return facts.answer === null ? 'answers' : `answers node ${facts.answer}`;
   }
-}
-
-/** Behind “Paused on”, when nothing better is known. */
-export function pointHeadline(stop: StoppedJson): string {
-  return `${stop.op} ${pointText(stop)}`;
 }

@@ -343,9 +343,9 @@ it('stops at lines of the rule, under conditions, after counts, and says things 
   const stop = await client.stops.next();
   expect(stop).toMatchObject({ reason: 'breakpoint', text: 'LOOKUP f: opened.' });
   expect((await stack(stop.threadId ?? 0))[0]?.line).toBe(line);
-  const logged = await client.event(
+  const logged = await client.event<DebugProtocol.OutputEvent>(
     'output',
-    ({ output }: DebugProtocol.OutputEvent['body']) => output === 'opened f in node 1\n',
+    ({ output }) => output === 'opened f in node 1\n',
   );
   expect(logged).toMatchObject({ category: 'console', line });
   await set([]);

@@ -7,7 +7,8 @@ import { DECISIONS } from '../../daemon/tables/stops';
 
 describe('the texts of the rules', () => {
   it.each(LOOKUP_RULE_NAMES)('%s has one line for each decision that it makes', (rule) => {
-    const { text, stops, stopAt } = ruleText(rule);
+    const made = ruleText(rule);
+    const { text, stops } = made;
     const decisions = stops.map(({ decision }) => decision);
     expect(new Set(decisions).size).toBe(decisions.length);
     expect(new Set(stops.map(({ line }) => line)).size).toBe(stops.length);
@@ -22,8 +23,8 @@ describe('the texts of the rules', () => {
     expect(never.sort()).toEqual([...missing[rule]].sort());
     const lines = text.split('\n');
     for (const { line } of stops) expect(lines[line - 1]).toMatch(/^ {4}\S|^ {8}\S|^ {12}\S/);
-    expect(stopAt.call(ruleText(rule), 1)?.decision).toBe('request');
-    expect(stopAt.call(ruleText(rule), lines.length)).toBeUndefined();
+    expect(made.stopAt(1)?.decision).toBe('request');
+    expect(made.stopAt(lines.length)).toBeUndefined();
   });
 
   it('asks the tables in the order of the rule', () => {

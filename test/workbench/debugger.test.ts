@@ -221,9 +221,13 @@ describe.skipIf(obstacle !== undefined)('the debugger in a workbench', { timeout
     await stepTo('parent', 'opened', 'identified', 'handle', 'by_ids');
     await workbench.screenshot('debugger-by-ids');
     await openKeyMap();
+    // A page that is moved while it loads stays empty in this VS Code.
+    const opened = await workbench.frameOf('map');
+    await opened.locator('body[data-ready="1"]').waitFor();
     await workbench.command('View: Move Editor into Right Group');
     const map = await workbench.frameOf('map');
     await map.getByText('inodes_by_ids says node 2').first().waitFor();
+    await workbench.command('View: Focus First Editor Group');
     await page.keyboard.press('F10');
     await stoppedAt('fallback_rejected');
     await map.getByText('is not believed').first().waitFor();
@@ -247,9 +251,10 @@ describe.skipIf(obstacle !== undefined)('the debugger in a workbench', { timeout
     expect(held.running).toBe(true);
     stopped = true;
     const killed = performance.now();
-    await workbench.stop();
+    const stopping = workbench.stop();
     expect((await held.done).stdout).toBe('content');
     expect(performance.now() - killed).toBeLessThan(RELEASED_MS);
+    await stopping;
   });
 
   async function report(): Promise<void> {
