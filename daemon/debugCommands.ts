@@ -53,7 +53,7 @@ export function addDebugCommands(program: Command): void {
     .option(
       '--inject <fault>',
       'make calls fail as well (may be repeated)',
-      (spec, others: string[] = []) => [...others, spec],
+      (spec: string, others: string[] | undefined) => [...(others ?? []), spec],
     )
     .option('--stops <n>', 'end when so many requests were stopped and let go', asOption(count))
     .option(

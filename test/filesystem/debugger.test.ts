@@ -474,7 +474,7 @@ it('loses no request in 1,000 random sequences of steps, goings on and disconnec
   const stopped = new Set<number>();
   let stops = 0;
   let leaving = false;
-  let noticed = () => undefined as void;
+  let noticed: () => void = () => undefined;
   const watch = () => {
     const { client } = session;
     client.on('debug.stopped', ({ request }) => {
