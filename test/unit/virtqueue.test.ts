@@ -268,6 +268,22 @@ describe('a chain that no driver makes', () => {
     expectRefused(ring, 100);
   });
 
+  it('keeps nobody waiting, however many follow', () => {
+    const ring = guest.ring(1, { size: 1024 });
+    const empty = { address: GUEST, length: 0 };
+    for (let i = 0; i < 1024; i++) ring.set(i, { ...empty, flags: NEXT, next: (i + 1) % 1024 });
+    // The device looks at the control event first, once.
+    guest.native.signalEvent(guest.control);
+    expect(guest.native.ringNext(0)).toBe(0);
+    ring.offer(...Array.from({ length: 1024 }, (_, head) => head));
+    guest.native.signalEvent(guest.control);
+    expect(guest.native.ringNext(0)).toBe(0);
+    expect(ring.usedIndex).toBeLessThan(64);
+    while (ring.usedIndex < 1024) expect(guest.next()).toBeNull();
+    expect(trouble()).toEqual([TROUBLE_CHAIN, 1]);
+    expectServed(ring);
+  });
+
   it('is longer than four gibibytes', () => {
     const ring = guest.ring(1, { size: 1024 });
     const piece = { address: GUEST, length: 16 << 20, flags: WRITE };
