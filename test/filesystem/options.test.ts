@@ -149,6 +149,7 @@ describe('the program', () => {
 
   it.each([
     ['virtiofsd', []],
+    ['virtiofsd', ['serve']],
     ['virtiofsd-inspector', []],
     ['virtiofsd-inspector', ['serve']],
   ] as const)('tells its capabilities as %s %j', async (name, words) => {
