@@ -40,6 +40,7 @@ const PLAN = {
   fuse: { sessions: 650, inputs: 4000 },
   chains: { sessions: 600, inputs: 4000 },
   messages: { sessions: 150, inputs: 2000 },
+  daemon: { sessions: 6, inputs: 100 },
 };
 
 /** Those of test/unit that use the addon; names begin so. */
@@ -71,16 +72,23 @@ async function buildFuzzer() {
   buildSanitized(undefined, undefined, `-Wl,--wrap=mmap64,--wrap=munmap ${guard}`);
   buildSanitized(path.join(here, 'native'), 'fuzzing');
   const outfile = path.join(root, 'out', 'fuzz', 'worker.js');
-  await build({
+  /** @type {import('esbuild').BuildOptions} */
+  const node = {
     absWorkingDir: root,
-    entryPoints: [path.join(here, 'worker.ts')],
-    outfile,
     bundle: true,
     sourcemap: 'inline',
     platform: 'node',
     target: 'node20',
     format: 'cjs',
+    external: ['bufferutil', 'utf-8-validate'],
     logLevel: 'warning',
+  };
+  await build({ ...node, entryPoints: [path.join(here, 'worker.ts')], outfile });
+  // Beside the sanitized addon, which it finds there.
+  await build({
+    ...node,
+    entryPoints: { cli: 'daemon/cli.ts', worker: 'daemon/worker.ts' },
+    outdir: path.join(sanitizedRoot, 'daemon'),
   });
   return outfile;
 }
