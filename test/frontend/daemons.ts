@@ -38,6 +38,10 @@ export interface DaemonOptions {
   /** Hand over a listening socket instead of a path. */
   readonly byFd?: boolean;
   readonly sandbox?: 'none' | 'chroot' | 'namespace';
+  /** Listen there instead of in a folder of its own. */
+  readonly socketPath?: string;
+  /** Run as this user and group, without any rights. */
+  readonly user?: number;
 }
 
 const C_DAEMON = '/usr/lib/qemu/virtiofsd';
@@ -111,9 +115,8 @@ function commandOf(kind: DaemonKind, shared: string, options: DaemonOptions): st
       return [
         process.execPath,
         options.program ?? path.join(root, 'dist/daemon/cli.js'),
-        'serve',
+        ...['serve', '--no-inspect', '--log-level=warn'],
         ...oursOrRust(options, shared),
-        ...['--no-inspect', '--log-level=warn'],
       ];
     case 'rust':
       return [RUST_DAEMON, ...oursOrRust(options, shared)];
@@ -145,8 +148,9 @@ function commandOf(kind: DaemonKind, shared: string, options: DaemonOptions): st
 /** Starts a daemon on a directory. */
 export function startDaemon(kind: DaemonKind, shared: string, options: DaemonOptions = {}): Daemon {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'frontend-'));
-  const socketPath = path.join(folder, 'sock');
+  const socketPath = options.socketPath ?? path.join(folder, 'sock');
   const logPath = path.join(folder, 'log');
+  if (options.user !== undefined) fs.chownSync(folder, options.user, options.user);
   // A file, not a pipe: nobody has to read while a test waits for something else.
   const log = fs.openSync(logPath, 'w');
   const listener = options.byFd === true ? native.listenUnix(socketPath) : null;
@@ -157,6 +161,7 @@ export function startDaemon(kind: DaemonKind, shared: string, options: DaemonOpt
   ];
   const child = spawn(command[0] ?? '', command.slice(1), {
     stdio: ['ignore', log, log, ...(listener === null ? [] : [listener])],
+    ...(options.user === undefined ? {} : { uid: options.user, gid: options.user }),
   });
   fs.closeSync(log);
   if (listener !== null) native.closeFd(listener);
