@@ -29,6 +29,8 @@ export interface DaemonOptions {
   readonly killpriv?: boolean;
   readonly readdirplus?: boolean;
   readonly xattrmap?: string;
+  /** Whether our daemon has its inspector. */
+  readonly inspector?: boolean;
   /** Further options, in the daemon's own words. */
   readonly more?: readonly string[];
   /** A program before the daemon's, such as taskset. */
@@ -38,6 +40,8 @@ export interface DaemonOptions {
   /** Hand over a listening socket instead of a path. */
   readonly byFd?: boolean;
   readonly sandbox?: 'none' | 'chroot' | 'namespace';
+  /** 'none' when left out; the C daemon always has its filter. */
+  readonly seccomp?: 'none' | 'kill';
   /** Listen there instead of in a folder of its own. */
   readonly socketPath?: string;
   /** Run as this user and group, without any rights. */
@@ -95,7 +99,7 @@ function flag(on: boolean | undefined, ...words: string[]): string[] {
 function oursOrRust(options: DaemonOptions, shared: string): string[] {
   return [
     ...['--shared-dir', shared, `--sandbox=${options.sandbox ?? 'none'}`],
-    '--seccomp=none',
+    `--seccomp=${options.seccomp ?? 'none'}`,
     `--inode-file-handles=${options.handles ?? 'never'}`,
     `--cache=${options.cache ?? 'auto'}`,
     ...flag(options.xattr, '--xattr'),
@@ -115,7 +119,7 @@ function commandOf(kind: DaemonKind, shared: string, options: DaemonOptions): st
       return [
         process.execPath,
         options.program ?? path.join(root, 'dist/daemon/cli.js'),
-        ...['serve', '--no-inspect', '--log-level=warn'],
+        ...['serve', '--log-level=warn', ...flag(options.inspector !== true, '--no-inspect')],
         ...oursOrRust(options, shared),
       ];
     case 'rust':
