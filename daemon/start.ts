@@ -168,6 +168,10 @@ async function launch(
         listen: listener.fd,
         ...(observation === null ? {} : { inspect: observation.listener.fd }),
       };
+      // Before the child can tell anybody that it serves.
+      for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+        process.on(signal, () => child.stop());
+      }
       const child = startChild(
         native,
         confinement,
@@ -178,7 +182,6 @@ async function launch(
       // Who connects twice must not wait at a socket that nobody serves.
       for (const fd of Object.values(sockets)) native.closeDescriptor(fd);
       dropLaunchersCapabilities(native, log);
-      for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, child.stop);
       const end = await child.ended;
       if ('failure' in end) log('error', end.failure);
       process.exitCode = 'failure' in end ? 1 : end.status;
