@@ -633,6 +633,16 @@ describe('guest memory', () => {
     expect(add(SECOND, 0x1fffn, far, 1n)).toBe(0);
   });
 
+  it('is refused where a device has nothing to map', () => {
+    const zero = fs.openSync('/dev/zero', fs.constants.O_RDWR);
+    const add = (offset: bigint) =>
+      guest.native.addMemory(SECOND, 0x2000n, USER << 1n, offset, zero);
+    // Mapped shared it is a file of its own, as long as the mapping.
+    expect(add(0x4000n)).toBe(-ENXIO);
+    expect(add(0n)).toBe(0);
+    fs.closeSync(zero);
+  });
+
   it('has room for 256 regions', () => {
     const fd = guest.file('one', 0x1000);
     const results = Array.from({ length: 256 }, (_, i) =>
