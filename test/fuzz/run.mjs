@@ -51,7 +51,7 @@ const WORKERS = 2;
 const HANG_MS = 20_000;
 const MOST_MEMORY = 3 * 2 ** 30;
 /** A report of a sanitizer and the last inputs. */
-const MOST_OUTPUT = 12_000;
+const MOST_OUTPUT = 30_000;
 const PROGRESS_BYTES = 4096;
 
 /** @typedef {{kind: string, seed: number, inputs: number, tell?: boolean}} Order */
@@ -148,7 +148,8 @@ class Worker {
       'unshare',
       [
         ...['--mount', '--propagation', 'private', process.execPath, '--enable-source-maps'],
-        ...[program, sanitizedRoot, this.#progress, playground],
+        // Or Node takes SIGSEGV for itself, and nothing is reported.
+        ...['--disable-wasm-trap-handler', program, sanitizedRoot, this.#progress, playground],
       ],
       {
         env: sanitizedEnvironment(),

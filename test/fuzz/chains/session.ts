@@ -160,6 +160,7 @@ class Device {
     } finally {
       fuzzing.stopChanging();
     }
+    this.#trouble();
     this.#memory.u8.fill(0, 0, USED.offset + USED.size);
     this.#ring().begin(random);
     this.#afterwards();

@@ -16,6 +16,8 @@ const FD_KINDS: readonly FdKind[] = [
 ];
 /** A file that is smaller than every region. */
 const SMALL = 0x800;
+/** Bytes of a payload. */
+const MOST_SHOWN = 80;
 const MOST_FDS = 253;
 const O_PATH = 0x200000;
 const REPLY_FLAGS = 5;
@@ -194,7 +196,7 @@ export function sendAll(
     if (tell !== null) {
       const { request, flags, payload } = one;
       tell(
-        `${request} flags ${flags} ${Buffer.from(payload).toString('hex')} ${one.fds.join(' ')}`,
+        `${request} flags ${flags} ${Buffer.from(payload.subarray(0, MOST_SHOWN)).toString('hex')} ${one.fds.join(' ')}`,
       );
     }
     // The header may lie, and the last message may be cut off.
