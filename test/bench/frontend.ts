@@ -306,7 +306,7 @@ async function main(): Promise<void> {
           ringSize: RING,
         });
         await guest.init();
-        for (const depth of DEPTHS) await work(guest, depth, times.get(name) ?? new Map());
+        for (const depth of DEPTHS) await work(guest, depth, times.get(name) ?? new Map<string, number[]>());
         await guest.close();
         await daemon.ended();
       }

@@ -216,6 +216,13 @@ const C: readonly Listed[] = [
     theirs: /0755/,
     why: 'The C virtiofsd follows FUSE_WRITE_KILL_SUIDGID even where HANDLE_KILLPRIV_V2 was not agreed on.',
   },
+  {
+    peer: 'c',
+    where: /› an ACL clears set-group-ID when asked to › /,
+    ours: /^0?100670/,
+    theirs: /^0?102670/,
+    why: 'Asked by FUSE_SETXATTR_ACL_KILL_SGID, the C virtiofsd keeps the bit; we clear it, as the Rust virtiofsd does.',
+  },
   // --- directories ---
   {
     peer: 'c',
