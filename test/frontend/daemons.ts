@@ -13,8 +13,7 @@ import { Message } from './vhostUser';
 import type { VmmOptions } from './vmm';
 import { Vmm } from './vmm';
 
-export const DAEMON_KINDS = ['ours', 'c', 'rust'] as const;
-export type DaemonKind = (typeof DAEMON_KINDS)[number];
+export type DaemonKind = 'ours' | 'c' | 'rust';
 
 /** What all three can be told. */
 export interface DaemonOptions {
@@ -48,14 +47,9 @@ export interface DaemonOptions {
   readonly user?: number;
 }
 
+/** scripts/peers.mjs installs them. */
 const C_DAEMON = '/usr/lib/qemu/virtiofsd';
 const RUST_DAEMON = path.join(root, '.cache/virtiofsd/bin/virtiofsd');
-
-/** Where a peer's program is, or null. scripts/peers.mjs installs them. */
-export function peerProgram(kind: Exclude<DaemonKind, 'ours'>): string | null {
-  const program = kind === 'c' ? C_DAEMON : RUST_DAEMON;
-  return fs.existsSync(program) ? program : null;
-}
 
 /** A daemon that waits for its VMM or serves it. */
 export interface Daemon {

@@ -276,7 +276,7 @@ function cut(
  *
  * @throws Error when its length, its unique or its errno cannot be
  */
-export function readReply({ room, written, unique }: Answer): Reply {
+function readReply({ room, written, unique }: Answer): Reply {
   if (written < OUT_HEADER) throw new Error(`An answer of ${written} bytes.`);
   const view = new DataView(room.buffer, room.byteOffset, room.length);
   const length = view.getUint32(0, true);

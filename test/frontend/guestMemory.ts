@@ -18,7 +18,7 @@ export interface RegionPlan {
 const MEBIBYTE = 1 << 20;
 
 /** Memory as VMMs lay it out. */
-export const MEMORY_LAYOUTS = {
+const MEMORY_LAYOUTS = {
   /** QEMU 10: one region. */
   one: [{ guestAddress: 0, size: 64 * MEBIBYTE, file: 0, offset: 0 }],
   /** QEMU 7.2: below and above the VGA window, from one file. */
