@@ -7,7 +7,7 @@ import { startDaemon } from './daemons';
 import { Frontend } from './frontend';
 import { requests as r } from './fuse';
 import { native } from './native';
-import { FILES, daemonOnTree, oneDaemonATest, served, smallTree, works } from './served';
+import { FILES, daemonOnTree, oneDaemonATest, said, served, smallTree, works } from './served';
 import { ProtocolFeature } from './vhostUser';
 
 const NOBODY = 65_534;
@@ -62,7 +62,7 @@ describe('the daemon', () => {
 
   it('ends at SIGTERM before anybody has connected', async () => {
     const daemon = await daemonOnTree({ more: ['--log-level=info'] });
-    while (!daemon.log().includes('Serving ')) await new Promise((done) => setTimeout(done, 5));
+    await said(daemon, /Serving /);
     expect(await daemon.stop()).toBe(0);
   });
 

@@ -48,6 +48,15 @@ export async function served(
   return { daemon, fs: guest };
 }
 
+/** Waits until the daemon has said this: its log is written by another thread than its answers. */
+export async function said(daemon: Daemon, what: RegExp): Promise<void> {
+  const limit = Date.now() + 10_000;
+  while (!what.test(daemon.log())) {
+    if (Date.now() > limit) throw new Error(`The daemon did not say ${what}: ${daemon.log()}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
 /** The guest does a bit of everything and finds it right. */
 export async function works(guest: Frontend): Promise<void> {
   const { nodeid } = await guest.lookup(1n, 'f7');

@@ -286,6 +286,7 @@ describe('rings', () => {
     const { fs } = await served({ order: 'qemu-10' });
     const { nodeid } = await fs.lookup(1n, 'f1');
     await fs.vmm.resetDevice();
+    await settled(fs);
     const asked = fs.attempt(r.getattr(nodeid));
     await settled(fs);
     expect(fs.vmm.queues[1]?.pending).toBe(1);
