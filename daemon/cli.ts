@@ -43,7 +43,8 @@ const OWN = new Set(['-h', '--help', '-V', '--version']);
 function words([, program = '', ...given]: readonly string[]): string[] {
   const [first] = given;
   const bare = first !== undefined && first.startsWith('-') && !OWN.has(first);
-  return bare || path.basename(program) === 'virtiofsd' ? ['serve', ...given] : given;
+  const named = path.basename(program) === 'virtiofsd' && first !== 'serve';
+  return bare || named ? ['serve', ...given] : given;
 }
 
 main().catch((error: unknown) => {

@@ -10,12 +10,14 @@ import { InvalidArgumentError } from 'commander';
 import { BREAKPOINT_HELP, FAULT_HELP, parseBreakpoint, parseHits, stopText } from './debugText';
 import type { Connection } from './inspector/connect';
 import { connect, findTarget } from './inspector/connect';
-import { readLeaseFile, writeLeaseFile } from './inspector/leaseFile';
+import { readLeaseFile, removeLeaseFile, writeLeaseFile } from './inspector/leaseFile';
 import type { InspectorClient } from './protocol/client';
+import { InspectorError } from './protocol/client';
 import type { BreakpointJson, FaultJson, StoppedJson } from './protocol/debug';
 import { breakpointJson, faultJson } from './protocol/debug';
 import { faultText, parseFault } from './protocol/faultText';
 import type { CallOf, ResultOf } from './protocol/rpc';
+import { RPC_ERRORS } from './protocol/rpc';
 import * as v from 'valibot';
 
 const TARGET = 'process id, ws:// URL with its token, or runtime file';
@@ -46,7 +48,7 @@ export function addDebugCommands(program: Command): void {
     .option(
       '--inject <fault>',
       'make calls fail as well (may be repeated)',
-      (spec, others: string[] = []) => [...others, spec],
+      (spec: string, others: string[] | undefined) => [...(others ?? []), spec],
     )
     .option('--stops <n>', 'end when so many requests were stopped and let go', asOption(count))
     .option(
@@ -221,6 +223,22 @@ async function open(target: string | undefined): Promise<Connection & { pid: num
   return { ...connection, pid: daemon.pid };
 }
 
+/** Joins the debugger that runs: its state, or null when there is none. */
+async function join(
+  client: InspectorClient,
+  pid: number,
+): Promise<ResultOf<'debug.attach'> | null> {
+  const lease = readLeaseFile(pid);
+  if (lease === null) return null;
+  try {
+    return await client.call('debug.attach', { lease });
+  } catch (error) {
+    if (!(error instanceof InspectorError) || error.code !== RPC_ERRORS.notAttached) throw error;
+    removeLeaseFile(pid);
+    return null;
+  }
+}
+
 /** Joins the debugger that runs. @throws Error when none does */
 async function joined(
   target: string | undefined,
@@ -228,13 +246,13 @@ async function joined(
 ): Promise<void> {
   const connection = await open(target);
   try {
-    const lease = readLeaseFile(connection.pid);
-    if (lease === null) {
+    const state = await join(connection.client, connection.pid);
+    if (state === null) {
       throw new Error(
         'No debugger of the command line runs for this daemon: begin with “virtiofsd-inspector break”.',
       );
     }
-    await use(connection, await connection.client.call('debug.attach', { lease }));
+    await use(connection, state);
   } finally {
     connection.close();
   }
@@ -263,8 +281,8 @@ async function inject(
   options: InjectOptions,
 ): Promise<void> {
   const connection = await open(target);
-  const lease = readLeaseFile(connection.pid);
-  if (lease === null) {
+  const state = await join(connection.client, connection.pid);
+  if (state === null) {
     connection.close();
     if (options.clear === true) throw new Error('No debugger runs, and so no fault is active.');
     if (specs.length === 0) throw new InvalidArgumentError('Say what to make fail.');
@@ -273,7 +291,7 @@ async function inject(
   }
   try {
     const { client } = connection;
-    const { faults } = await client.call('debug.attach', { lease });
+    const { faults } = state;
     const kept =
       options.clear === true ? [] : faults.map(({ struck: _s, usedUp: _u, ...fault }) => fault);
     const first = Math.max(0, ...faults.map(({ id }) => id)) + 1;
@@ -305,7 +323,7 @@ async function debug(
   const { client, pid, ended, close } = await open(target);
   const timeoutMs = options.timeout * 1_000;
   const { lease } = await client.call('debug.attach', { timeoutMs });
-  const removeLeaseFile = writeLeaseFile(pid, lease);
+  const withdraw = writeLeaseFile(pid, lease);
   const heartbeat = setInterval(() => {
     // A connection that is gone ends the program by itself.
     client.call('debug.heartbeat', {}).catch(() => undefined);
@@ -330,7 +348,7 @@ async function debug(
     await client.call('debug.detach', {});
   } finally {
     clearInterval(heartbeat);
-    removeLeaseFile();
+    withdraw();
     close();
     process.stdin.destroy();
   }

@@ -70,7 +70,7 @@ function addField(draft: Draft, name: string, value: string): void {
       draft.entry = value;
       return;
     case 'hazard':
-      draft.hazard = value as NonNullable<BreakpointJson['hazard']>;
+      draft.hazard = value;
       return;
     case 'errno':
       draft.errno = value;
@@ -109,7 +109,9 @@ function idsOf(text: string): {
 }
 
 function keyOf(text: string): NonNullable<BreakpointJson['key']> {
-  const [table, value = ''] = [text.slice(0, text.indexOf(':')), text.slice(text.indexOf(':') + 1)];
+  const colon = text.indexOf(':');
+  const table = text.slice(0, colon);
+  const value = text.slice(colon + 1);
   if (table === 'ids') {
     const { ino, dev, mntId } = idsOf(value);
     if (dev !== undefined && mntId !== undefined) {

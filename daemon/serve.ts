@@ -143,12 +143,6 @@ export async function serveShare(
     }
     place.ready();
     limitSystemCalls(native, options.confinement.seccomp);
-    log(
-      'info',
-      `Serving ${options.passthrough.sharedDir} on ${source.where}, file handles ${effectiveHandles}.`,
-    );
-    if (observers?.page != null) log('info', `The Key Map is at ${observers.page}`);
-
     const stop = () => {
       log('info', 'Stopping.');
       // What is held would keep a mount busy. What goes wrong is reported at the end, where it is
@@ -167,6 +161,11 @@ export async function serveShare(
       process.exitCode = 1;
       stop();
     });
+    log(
+      'info',
+      `Serving ${options.passthrough.sharedDir} on ${source.where}, file handles ${effectiveHandles}.`,
+    );
+    if (observers?.page != null) log('info', `The Key Map is at ${observers.page}`);
     Atomics.store(control, CONTROL.go, 1);
     Atomics.notify(control, CONTROL.go);
     const failure = await ended;

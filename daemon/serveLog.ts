@@ -23,8 +23,9 @@ export interface Logging {
   readonly syslog: boolean;
 }
 
-export function openLog({ level, syslog }: Logging, native: Addon): Log {
-  return syslog ? systemLog(level, native) : stderrLog(level);
+/** @param pid that the host knows the daemon by */
+export function openLog({ level, syslog }: Logging, native: Addon, pid = process.pid): Log {
+  return syslog ? systemLog(level, native, pid) : stderrLog(level);
 }
 
 /** One line an event on stderr, as daemons do; the extension reads the levels. */
@@ -38,8 +39,9 @@ export function stderrLog(most: LogLevel): Log {
  * One message an event in the system's log; on stderr what cannot be said there.
  *
  * @param native to connect with, at once: later /dev/log may be out of sight
+ * @param pid that the host knows the daemon by
  */
-export function systemLog(most: LogLevel, native: Addon): Log {
+export function systemLog(most: LogLevel, native: Addon, pid: number): Log {
   const stderr = stderrLog(most);
   const socket = native.connectSyslog();
   if (socket < 0) {
@@ -49,7 +51,7 @@ export function systemLog(most: LogLevel, native: Addon): Log {
   return upTo(most, (level, text) => {
     const head = `<${SYSLOG_PRIORITY[level]}>${timestamp(new Date())}`;
     try {
-      writeSync(socket, `${head} virtiofsd-inspector[${process.pid}]: ${text}`);
+      writeSync(socket, `${head} virtiofsd-inspector[${pid}]: ${text}`);
     } catch {
       stderr(level, text);
     }

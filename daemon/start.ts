@@ -78,9 +78,11 @@ function isForMachines(options: ServeOptions): options is MachineOptions {
 export async function serveConfined(): Promise<void> {
   const native = loadAddon();
   const { start, descriptors } = inherited<Start>();
-  const log = openLog(start.logging, native);
-  if (start.role === 'alone') return serveHere(native, withSocket(start.options, descriptors), log);
-  return serveAsChild(native, start, descriptors, log);
+  const { logging, options } = start;
+  if (start.role === 'alone') {
+    return serveHere(native, withSocket(options, descriptors), openLog(logging, native));
+  }
+  return serveAsChild(native, start, descriptors, openLog(logging, native, start.launcher));
 }
 
 async function serveHere(native: Addon, options: ServeOptions, log: Log): Promise<void> {
@@ -166,6 +168,10 @@ async function launch(
         listen: listener.fd,
         ...(observation === null ? {} : { inspect: observation.listener.fd }),
       };
+      // Before the child can tell anybody that it serves.
+      for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+        process.on(signal, () => child.stop());
+      }
       const child = startChild(
         native,
         confinement,
@@ -176,10 +182,9 @@ async function launch(
       // Who connects twice must not wait at a socket that nobody serves.
       for (const fd of Object.values(sockets)) native.closeDescriptor(fd);
       dropLaunchersCapabilities(native, log);
-      for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, child.stop);
       const end = await child.ended;
-      if ('failure' in end) throw new Error(end.failure);
-      process.exitCode = end.status;
+      if ('failure' in end) log('error', end.failure);
+      process.exitCode = 'failure' in end ? 1 : end.status;
     } finally {
       listener.close();
     }

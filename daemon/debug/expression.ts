@@ -365,10 +365,11 @@ function binary(sign: string, left: Evaluate, right: Evaluate): Evaluate {
 }
 
 function compared(sign: '<' | '<=' | '>' | '>=', a: Value, b: Value): Value {
-  const comparable =
-    (typeof a === 'bigint' && typeof b === 'bigint') ||
-    (typeof a === 'string' && typeof b === 'string');
-  if (!comparable || a === null || b === null) return null;
+  if (typeof a === 'bigint' && typeof b === 'bigint') return inOrder(sign, a, b);
+  return typeof a === 'string' && typeof b === 'string' ? inOrder(sign, a, b) : null;
+}
+
+function inOrder<T extends bigint | string>(sign: '<' | '<=' | '>' | '>=', a: T, b: T): boolean {
   switch (sign) {
     case '<':
       return a < b;

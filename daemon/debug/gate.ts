@@ -20,7 +20,7 @@ import type {
 import type { FileHandle, Ids, Nodeid } from '../tables/identity';
 import { NO_NODEID } from '../tables/identity';
 import type { InodeTables } from '../tables/inodeTables';
-import type { LookupTrace } from '../tables/recorder';
+import { LookupTrace } from '../tables/recorder';
 import type { FaultCall, PauseReason, ResumeReason, StopPoint } from '../tables/stops';
 import { FACT, KNOWN_AT, textOf } from './facts';
 import type { Glob } from './glob';
@@ -91,7 +91,12 @@ export class DebugGate implements Gate {
   #into: PauseReason | null = null;
   readonly #held: Held[] = [];
   readonly #stepping = new Set<AtHand>();
-  #current: AtHand | null = null;
+  // The request at hand. More is noted of it only when somebody looks at it closely.
+  #active = false;
+  #opcode = 0;
+  #unique = 0;
+  #nodeid: Nodeid = NO_NODEID;
+  #request: AtHand | null = null;
   #nextId = 1;
   #releasing = false;
   #passing = false;
@@ -136,7 +141,7 @@ export class DebugGate implements Gate {
         }
         break;
       case 'step':
-        this.#step(command.request, command.how);
+        this.#stepOn(command.request, command.how);
         break;
       case 'verdict':
         for (const held of this.#held) {
@@ -168,7 +173,7 @@ export class DebugGate implements Gate {
     this.#stepping.delete(held.request);
   }
 
-  #step(id: number, how: StepHow): void {
+  #stepOn(id: number, how: StepHow): void {
     const held = this.#held.find(({ request }) => request.id === id);
     if (held === undefined || held.go !== null) return;
     held.go = 'step';
@@ -219,14 +224,28 @@ export class DebugGate implements Gate {
   // --- requests ---------------------------------------------------------------------------------
 
   request(opcode: number, unique: number, nodeid: Nodeid): void {
-    this.#current = {
+    this.#active = true;
+    this.#opcode = opcode;
+    this.#unique = unique;
+    this.#nodeid = nodeid;
+    this.#request = null;
+    if (this.#into === null && !this.#concernsRequest(opcode, nodeid)) return;
+    const request = this.#atHand();
+    const known = request.before;
+    request.before = NOTHING_BEFORE;
+    this.#point(request, 'request', null, known);
+  }
+
+  /** The request at hand with all that is noted of it. */
+  #atHand(): AtHand {
+    return (this.#request ??= {
       id: 0,
-      opcode,
-      unique,
-      nodeid,
+      opcode: this.#opcode,
+      unique: this.#unique,
+      nodeid: this.#nodeid,
       facts: null,
       step: null,
-      before: NOTHING_BEFORE,
+      before: this.naming.hasPath(this.#opcode) ? FACT.name : 0,
       lookup: 0,
       trace: null,
       askedHandle: false,
@@ -236,81 +255,93 @@ export class DebugGate implements Gate {
       forget: null,
       forgotten: null,
       faults: [],
-    };
-    if (this.#into === null && !this.#concernsRequest(opcode, nodeid)) {
-      this.#current.before = this.naming.hasPath(opcode) ? FACT.name : 0;
-      return;
-    }
-    this.#point(this.#current, 'request', null, this.naming.hasPath(opcode) ? FACT.name : 0);
+    });
   }
 
   #concernsRequest(opcode: number, nodeid: Nodeid): boolean {
-    let hash: number | null = null;
-    if (this.#book.asksForNames && this.#source !== null) {
-      const length = this.#source.nameLength();
-      if (length > 0) hash = hashName(this.#source.bytes, this.#source.nameAt, length);
-    }
-    return this.#book.concernsRequest(opcode, nodeid, hash);
+    const book = this.#book;
+    if (book.concernsRequest(opcode, nodeid)) return true;
+    const source = this.#source;
+    if (!book.asksForNames || source === null) return false;
+    const length = source.nameLength();
+    return length > 0 && book.concernsName(opcode, hashName(source.bytes, source.nameAt, length));
   }
 
   reply(errno: number): void {
-    const request = this.#current;
-    if (request === null) return;
+    if (!this.#active) return;
     const wanted =
       this.#into !== null ||
-      request.step !== null ||
-      this.#book.concernsReply(request.opcode, errno) ||
+      this.#step !== null ||
+      this.#book.concernsReply(this.#opcode, errno) ||
       (errno !== 0 && errno !== ENOENT && this.#book.hazards.length > 0);
-    if (!wanted) return;
-    this.#point(request, 'reply', null, KNOWN_AT.reply, errno);
+    if (wanted) this.#point(this.#atHand(), 'reply', null, KNOWN_AT.reply, errno);
   }
 
   end(): void {
-    if (this.#current !== null && this.#stepping.delete(this.#current)) this.#arm();
-    this.#current = null;
+    this.#active = false;
+    if (this.#request === null) return;
+    if (this.#stepping.delete(this.#request)) this.#arm();
+    this.#request = null;
     if (this.#held.length === 0) this.#passing = false;
+  }
+
+  /** How the request at hand is stepped through. */
+  get #step(): 'over' | 'out' | null {
+    return this.#request === null ? null : this.#request.step;
   }
 
   // --- lookups ----------------------------------------------------------------------------------
 
   stepsByName(nameAt: number, nameLength: number): boolean {
-    const request = this.#current;
-    if (request === null) return false;
-    if (this.#into !== null || request.step === 'over') return true;
-    const { opcode } = request;
-    const listing = !this.naming.hasPath(opcode);
-    const asks = this.#faults.length > 0 || (listing && this.#book.asksForListedNames);
-    const hash =
-      asks && this.#source !== null ? hashName(this.#source.bytes, nameAt, nameLength) : null;
+    if (!this.#active) return false;
+    if (this.#into !== null || this.#step === 'over') return true;
+    const book = this.#book;
+    const opcode = this.#opcode;
+    if (this.#faults.length === 0) {
+      // Otherwise the name was looked at when the request came in.
+      const listing = book.asksForListedNames && !this.naming.hasPath(opcode);
+      if (!listing) return book.concernsLookup(opcode);
+    }
+    const source = this.#source;
+    const hash = source === null ? 0 : hashName(source.bytes, nameAt, nameLength);
     for (const armed of this.#faults) {
       if (armed.usedUp || armed.fault.call === 'open_by_handle_at') continue;
       if (armed.hash === null || armed.hash === hash) return true;
     }
-    return this.#book.concernsLookup(opcode, listing, hash);
+    return (
+      book.concernsLookup(opcode) ||
+      (!this.naming.hasPath(opcode) && book.concernsListed(opcode, hash))
+    );
   }
 
   stepsByCandidate(trace: LookupTrace): boolean {
-    const request = this.#current;
-    if (request === null) return false;
-    if (this.#into !== null || request.step === 'over') return true;
-    if (this.#book.all.length === 0) return false;
+    if (!this.#active) return false;
+    if (this.#into !== null || this.#step === 'over') return true;
     const { tables } = this;
-    if (this.#book.hazards.length > 0 && mayOpenHazard(trace, tables)) return true;
-    return this.#book.concernsCandidate(request.opcode, trace, tables, () => {
-      // What the walk would find, if it were made now.
-      const answer = tables.explain(trace.candidate);
-      const before = { ...request };
-      request.trace = { ...trace, nodeid: answer };
-      request.askedHandle = request.askedIds = request.decided = true;
-      const facts = this.#facts(request, answer === NO_NODEID ? 'inserted' : 'claimed', null, 0);
-      Object.assign(request, before);
-      return facts;
-    });
+    const book = this.#book;
+    if (book.hazards.length > 0 && mayOpenHazard(trace, tables)) return true;
+    if (book.concernsCandidate(this.#opcode, trace.candidate)) return true;
+    return book.explains && this.#explained(trace);
+  }
+
+  /** Whether a breakpoint would be hit by what the walk would find, if it were made now. */
+  #explained(trace: LookupTrace): boolean {
+    const { tables } = this;
+    const answer = tables.explain(trace.candidate);
+    const request = this.#atHand();
+    const before = { ...request };
+    request.trace = Object.assign(new LookupTrace(), trace, { nodeid: answer });
+    request.askedHandle = request.askedIds = request.decided = true;
+    const point = answer === NO_NODEID ? 'inserted' : 'claimed';
+    const facts = this.#facts(request, point, null, 0);
+    const concerned = this.#book.concernsAnswer(request.opcode, answer, tables, facts);
+    Object.assign(request, before);
+    return concerned;
   }
 
   lookup(trace: LookupTrace): void {
-    const request = this.#current;
-    if (request === null) return;
+    if (!this.#active) return;
+    const request = this.#atHand();
     request.trace = trace;
     request.lookup++;
     request.before = this.naming.hasPath(request.opcode) ? FACT.name : 0;
@@ -319,8 +350,8 @@ export class DebugGate implements Gate {
   }
 
   again(): void {
-    const request = this.#current;
-    if (request === null) return;
+    if (!this.#active) return;
+    const request = this.#atHand();
     request.before = KNOWN_AT.handle;
     this.#undecide(request);
     request.again = true;
@@ -333,8 +364,8 @@ export class DebugGate implements Gate {
   }
 
   at(point: StopPoint, accepted: boolean | null = null): boolean {
-    const request = this.#current;
-    if (request === null) return false;
+    if (!this.#active) return false;
+    const request = this.#atHand();
     const { asked } = this.tables;
     if (point === 'by_handle') {
       request.askedHandle = true;
@@ -355,18 +386,16 @@ export class DebugGate implements Gate {
   // --- forgets ----------------------------------------------------------------------------------
 
   stepsForget(nodeid: Nodeid): boolean {
-    const request = this.#current;
-    if (request === null) return false;
-    if (this.#into !== null || request.step === 'over') return true;
-    if (this.#book.all.length === 0) return false;
+    if (!this.#active) return false;
+    if (this.#into !== null || this.#step === 'over') return true;
     const { tables } = this;
     if (this.#book.hazards.length > 0 && takesKeysAlong(nodeid, tables)) return true;
-    return this.#book.concernsForget(request.opcode, nodeid, tables);
+    return this.#book.concernsForget(this.#opcode, nodeid, tables);
   }
 
   forget(point: StopPoint, forget: ForgetAtHand): boolean {
-    const request = this.#current;
-    if (request === null) return false;
+    if (!this.#active) return false;
+    const request = this.#atHand();
     if (point === 'counted') {
       const entry = this.tables.entry(forget.nodeid);
       request.forgotten =
@@ -386,16 +415,15 @@ export class DebugGate implements Gate {
   // --- faults -----------------------------------------------------------------------------------
 
   fault(call: FaultCall): number {
-    const request = this.#current;
-    if (request?.trace == null || this.#faults.length === 0) return 0;
-    const { trace } = request;
-    return this.#strike(request, call, () => this.#pathBelow(trace.parent, nameOf(trace)));
+    if (!this.#active || this.#faults.length === 0) return 0;
+    const { trace } = this.#atHand();
+    if (trace === null) return 0;
+    return this.#strike(this.#atHand(), call, () => this.#pathBelow(trace.parent, nameOf(trace)));
   }
 
   faultOf(call: FaultCall, nodeid: Nodeid): number {
-    const request = this.#current;
-    if (request === null || this.#faults.length === 0) return 0;
-    return this.#strike(request, call, () => this.#source?.pathOf(nodeid) ?? null);
+    if (!this.#active || this.#faults.length === 0) return 0;
+    return this.#strike(this.#atHand(), call, () => this.#source?.pathOf(nodeid) ?? null);
   }
 
   #strike(request: AtHand, call: FaultCall, pathOf: () => Uint8Array | null): number {
@@ -578,7 +606,12 @@ export class DebugGate implements Gate {
   #wait(held: Held, until: () => boolean): void {
     this.#arm();
     this.#source?.park(until);
-    this.#current = held.request;
+    const { request } = held;
+    this.#active = true;
+    this.#opcode = request.opcode;
+    this.#unique = request.unique;
+    this.#nodeid = request.nodeid;
+    this.#request = request;
     if (!until()) this.#letGo('ended');
   }
 

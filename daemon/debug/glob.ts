@@ -39,8 +39,8 @@ export function compileGlob(pattern: string): Glob {
 }
 
 function componentTest(pattern: string): (component: string) => boolean {
-  const tokens = tokensOf([...pattern]);
-  return (component) => matchSequence(tokens, [...component], (token, c) => token.has(c));
+  const tokens = tokensOf(Array.from(pattern));
+  return (component) => matchSequence(tokens, Array.from(component), (token, c) => token.has(c));
 }
 
 function tokensOf(characters: readonly string[]): Token[] {

@@ -7,7 +7,6 @@ import type { Candidate } from '../tables/candidate';
 import { NO_HANDLE } from '../tables/candidate';
 import type { Nodeid } from '../tables/identity';
 import type { InodeTables } from '../tables/inodeTables';
-import type { LookupTrace } from '../tables/recorder';
 import type { StopPoint } from '../tables/stops';
 import { FACT } from './facts';
 import type { Rule } from './rules';
@@ -25,21 +24,47 @@ const EARLY: ReadonlySet<StopPoint> = new Set([
   'by_ids',
 ]);
 
-class Lists<K> {
-  readonly #lists = new Map<K, Rule[]>();
+/**
+ * Rules by a number. Most numbers are nobody's, which a small table tells faster than a map, also
+ * while the code is still cold.
+ */
+class Lists {
+  readonly #lists = new Map<number, Rule[]>();
+  readonly #filter = new Uint8Array(FILTER);
 
-  add(key: K, rule: Rule): void {
+  add(key: number, rule: Rule): void {
+    this.#filter[key & (FILTER - 1)] = 1;
     const list = this.#lists.get(key);
     if (list === undefined) this.#lists.set(key, [rule]);
     else list.push(rule);
   }
 
-  of(key: K): readonly Rule[] | undefined {
-    return this.#lists.get(key);
+  concerns(key: number, opcode: number): boolean {
+    return this.#filter[key & (FILTER - 1)] === 1 && anyFor(this.#lists.get(key), opcode);
   }
 
   get empty(): boolean {
     return this.#lists.size === 0;
+  }
+}
+
+const FILTER = 4096;
+const OPCODES = 64;
+
+/** Rules that concern some operations, whatever else they ask for. */
+class ByOpcode {
+  readonly rules: Rule[] = [];
+  readonly #concerned = new Uint8Array(OPCODES);
+
+  add(rule: Rule): void {
+    this.rules.push(rule);
+    for (let opcode = 0; opcode < OPCODES; opcode++) {
+      if (isFor(rule.breakpoint, opcode)) this.#concerned[opcode] = 1;
+    }
+  }
+
+  concerns(opcode: number): boolean {
+    return this.#concerned[opcode & (OPCODES - 1)] === 1;
   }
 }
 
@@ -49,21 +74,20 @@ export class RuleBook {
   readonly hazards: readonly Rule[];
 
   // Looked at when a request comes in, by what is most particular about each.
-  readonly #byNode = new Lists<Nodeid>();
-  readonly #byName = new Lists<number>();
-  readonly #byOpcode = new Lists<number>();
-  readonly #others: Rule[] = [];
+  readonly #byNode = new Lists();
+  readonly #byName = new Lists();
+  readonly #others = new ByOpcode();
 
   // Looked at in lookups.
-  readonly #early: Rule[] = [];
-  readonly #listed = new Lists<number>();
-  readonly #listedOthers: Rule[] = [];
-  readonly #byIno = new Lists<number>();
-  readonly #byHandle = new Lists<number>();
+  readonly #early = new ByOpcode();
+  readonly #listed = new Lists();
+  readonly #listedOthers = new ByOpcode();
+  readonly #byIno = new Lists();
+  readonly #byHandle = new Lists();
   readonly #explained: Rule[] = [];
 
-  readonly #forgets: Rule[] = [];
-  readonly #replies: Rule[] = [];
+  readonly #forgets = new ByOpcode();
+  readonly #replies = new ByOpcode();
 
   constructor(rules: readonly Rule[]) {
     this.all = rules;
@@ -80,19 +104,19 @@ export class RuleBook {
     if (point === 'request' || (point === null && early && !changes)) this.#atRequest(rule);
     if (point === null && early && !changes && rule.glob !== null) this.#inListings(rule);
     if (point === null && early && !changes && rule.glob === null && needs !== 0) {
-      this.#listedOthers.push(rule);
+      this.#listedOthers.add(rule);
     }
     if (
       (point !== null && FORGET_POINTS.has(point)) ||
       (changes && point === null) ||
       (needs & FACT.forget) !== 0
     ) {
-      this.#forgets.push(rule);
+      this.#forgets.add(rule);
     }
     if (point === 'reply' || (needs & FACT.errno) !== 0 || breakpoint.hit === 'error') {
-      this.#replies.push(rule);
+      this.#replies.add(rule);
     }
-    if (point !== null && EARLY.has(point) && early && !changes) this.#early.push(rule);
+    if (point !== null && EARLY.has(point) && early && !changes) this.#early.add(rule);
     else this.#inLookups(rule, point, changes);
   }
 
@@ -100,15 +124,13 @@ export class RuleBook {
     const { breakpoint, glob } = rule;
     if (breakpoint.node !== null) this.#byNode.add(breakpoint.node, rule);
     else if (glob?.lastName != null) this.#byName.add(hashText(glob.lastName), rule);
-    else if (breakpoint.opcodes !== null) {
-      for (const opcode of breakpoint.opcodes) this.#byOpcode.add(opcode, rule);
-    } else this.#others.push(rule);
+    else this.#others.add(rule);
   }
 
   #inListings(rule: Rule): void {
     const lastName = rule.glob?.lastName ?? null;
     if (lastName !== null) this.#listed.add(hashText(lastName), rule);
-    else this.#listedOthers.push(rule);
+    else this.#listedOthers.add(rule);
   }
 
   #inLookups(rule: Rule, point: StopPoint | null, changes: boolean): void {
@@ -129,72 +151,76 @@ export class RuleBook {
 
   // --- first looks: whether it is worth looking closely -------------------------------------------
 
-  /** Whether any may be hit as a request comes in. */
-  concernsRequest(opcode: number, nodeid: Nodeid, hash: number | null): boolean {
-    return (
-      anyFor(this.#byNode.of(nodeid), opcode) ||
-      (hash !== null && anyFor(this.#byName.of(hash), opcode)) ||
-      anyFor(this.#byOpcode.of(opcode), opcode) ||
-      anyFor(this.#others, opcode)
-    );
+  /** Whether any may be hit as a request comes in, whatever its name. */
+  concernsRequest(opcode: number, nodeid: Nodeid): boolean {
+    return this.#others.concerns(opcode) || this.#byNode.concerns(nodeid, opcode);
   }
 
-  /** Whether the name of a request must be hashed for `concernsRequest`. */
+  /** The same for its name, whose hash this is. */
+  concernsName(opcode: number, hash: number): boolean {
+    return this.#byName.concerns(hash, opcode);
+  }
+
+  /** Whether `concernsName` is to be asked. */
   get asksForNames(): boolean {
     return !this.#byName.empty;
   }
 
-  get asksForListedNames(): boolean {
-    return !this.#listed.empty;
-  }
-
   concernsReply(opcode: number, errno: number): boolean {
-    for (const rule of this.#replies) {
-      const { breakpoint } = rule;
-      if (!isFor(breakpoint, opcode)) continue;
-      if (errno === 0 && (breakpoint.errno !== null || breakpoint.hit === 'error')) continue;
-      return true;
-    }
-    return false;
-  }
-
-  /** Whether a lookup is to be made stepwise for the sake of its name alone. */
-  concernsLookup(opcode: number, listing: boolean, hash: number | null): boolean {
-    if (anyFor(this.#early, opcode)) return true;
-    if (!listing) return false;
-    return (
-      (hash !== null && anyFor(this.#listed.of(hash), opcode)) || anyFor(this.#listedOthers, opcode)
+    if (!this.#replies.concerns(opcode)) return false;
+    if (errno !== 0) return true;
+    return this.#replies.rules.some(
+      ({ breakpoint }) =>
+        isFor(breakpoint, opcode) && breakpoint.errno === null && breakpoint.hit !== 'error',
     );
   }
 
-  /** The same for what it has found; `facts` tells everything that a walk would find. */
-  concernsCandidate(
-    opcode: number,
-    trace: LookupTrace,
-    tables: InodeTables,
-    facts: () => Facts,
-  ): boolean {
-    const { candidate } = trace;
-    if (!this.#byIno.empty && anyFor(this.#byIno.of(candidate.inoLow >>> 0), opcode)) return true;
-    if (
-      !this.#byHandle.empty &&
-      candidate.handleLength !== NO_HANDLE &&
-      anyFor(this.#byHandle.of(hashHandle(candidate)), opcode)
-    ) {
-      return true;
-    }
-    if (this.#explained.length === 0) return false;
-    const answer = tables.explain(candidate);
-    for (const rule of this.#explained) {
-      if (!isFor(rule.breakpoint, opcode)) continue;
-      if (!mayDecide(rule.breakpoint, answer, tables)) continue;
-      if (rule.breakpoint.entry !== null || rule.matches(facts())) return true;
-    }
-    return false;
+  /** Whether a lookup is to be made stepwise before anything is known of it. */
+  concernsLookup(opcode: number): boolean {
+    return this.#early.concerns(opcode);
+  }
+
+  /** The same for an entry of a directory that is listed. */
+  concernsListed(opcode: number, hash: number): boolean {
+    return this.#listed.concerns(hash, opcode) || this.#listedOthers.concerns(opcode);
+  }
+
+  /** Whether `concernsListed` is to be asked. */
+  get asksForListedNames(): boolean {
+    return !this.#listed.empty || this.#listedOthers.rules.length > 0;
+  }
+
+  /** Whether a lookup is to be made stepwise for what it has found on the host. */
+  concernsCandidate(opcode: number, candidate: Candidate): boolean {
+    return (
+      this.#byIno.concerns(candidate.inoLow >>> 0, opcode) ||
+      (!this.#byHandle.empty &&
+        candidate.handleLength !== NO_HANDLE &&
+        this.#byHandle.concerns(hashHandle(candidate), opcode))
+    );
+  }
+
+  /** Whether `concernsAnswer` is to be asked. */
+  get explains(): boolean {
+    return this.#explained.length > 0;
+  }
+
+  /** The same for what the tables say; `asked` has it, and `facts` what a walk would find. */
+  concernsAnswer(opcode: number, answer: Nodeid, tables: InodeTables, facts: Facts): boolean {
+    return this.#explained.some(
+      (rule) =>
+        isFor(rule.breakpoint, opcode) &&
+        mayDecide(rule.breakpoint, answer, tables) &&
+        (rule.breakpoint.entry !== null ||
+          // It is hit once each time its mark is passed: not by looking.
+          rule.breakpoint.fdsAbove !== null ||
+          rule.matches(facts)),
+    );
   }
 
   concernsForget(opcode: number, nodeid: Nodeid, tables: InodeTables): boolean {
-    for (const rule of this.#forgets) {
+    if (!this.#forgets.concerns(opcode)) return false;
+    for (const rule of this.#forgets.rules) {
       if (!isFor(rule.breakpoint, opcode)) continue;
       const { entry } = rule.breakpoint;
       if (
@@ -217,20 +243,15 @@ function mayDecide(breakpoint: Breakpoint, answer: Nodeid, { asked }: InodeTable
   if (entry !== null) {
     return answer === entry || (misses && (asked.byIds === entry || asked.byHandle === entry));
   }
-  switch (breakpoint.decision) {
-    case 'inserted':
-      return misses;
-    case 'claimed':
-      return !misses;
-    case 'fallback':
-      return asked.hit !== 'handle_hit' && asked.hit !== 'miss';
-    case 'fallback_accepted':
-      return asked.hit === 'fallback_hit' || asked.hit === 'handleless_hit';
-    case 'fallback_rejected':
-      return asked.hit === 'fallback_rejected';
-    default:
-      return breakpoint.hit === null || breakpoint.hit === asked.hit;
+  const { decision, hit } = breakpoint;
+  if (decision === 'inserted') return misses;
+  if (decision === 'claimed') return !misses;
+  if (decision === 'fallback') return asked.hit !== 'handle_hit' && asked.hit !== 'miss';
+  if (decision === 'fallback_accepted') {
+    return asked.hit === 'fallback_hit' || asked.hit === 'handleless_hit';
   }
+  if (decision === 'fallback_rejected') return asked.hit === 'fallback_rejected';
+  return hit === null || hit === asked.hit;
 }
 
 export function isFor({ opcodes }: Breakpoint, opcode: number): boolean {

@@ -25,11 +25,16 @@ export interface Rule {
   readonly needs: number;
   readonly glob: Glob | null;
   /** Whether it is looked at here, where `known` is known and `before` was at the point before. */
-  isDue(point: StopPoint, accepted: boolean | null, known: number, before: number): boolean;
+  readonly isDue: (
+    point: StopPoint,
+    accepted: boolean | null,
+    known: number,
+    before: number,
+  ) => boolean;
   /** Whether all holds, but for the hazard, which the main thread judges. */
-  matches(facts: Facts): boolean;
+  readonly matches: (facts: Facts) => boolean;
   /** Counts a hit. @returns whether it is one that is wanted */
-  counts(): boolean;
+  readonly counts: () => boolean;
   /** The text to say instead of stopping. */
   readonly says: ((facts: Facts) => string) | null;
 }

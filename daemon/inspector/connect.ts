@@ -10,7 +10,7 @@ export interface Connection {
   readonly client: InspectorClient;
   /** Resolves when the connection is over, with the reason in words. */
   readonly ended: Promise<string>;
-  close(): void;
+  readonly close: () => void;
 }
 
 /** Where to connect and with which token. */

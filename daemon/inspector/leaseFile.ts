@@ -24,6 +24,11 @@ export function writeLeaseFile(pid: number, lease: string): () => void {
   };
 }
 
+/** Removes what a debugger left behind that was killed. */
+export function removeLeaseFile(pid: number): void {
+  for (const directory of runtimeDirectories()) fs.rmSync(nameOf(directory, pid), { force: true });
+}
+
 /** The lease of the debugger that runs for this daemon, or null. */
 export function readLeaseFile(pid: number): string | null {
   for (const directory of runtimeDirectories()) {

@@ -79,12 +79,13 @@ function list(context: Context, plus: boolean): number {
   const high = i32[(bodyAt + 12) >> 2] ?? 0;
   let seekAt = openFiles.standsAt(row, low, high) ? -1 : bodyAt + 8;
   begin(row, size);
-  openFiles.displace(row);
 
   for (;;) {
     // A dirent grows about fivefold when its attributes go along: reading more than fits would be
     // read again next time.
     const wanted = plus ? listing.room >> 2 : listing.room;
+    // Each read moves the descriptor, also one of which nothing fits into the reply.
+    openFiles.displace(row);
     const bytes = native.readEntries(
       openFiles.fdAt(row),
       seekAt,

@@ -43,23 +43,25 @@ export function serveTurns<Ended>(
   session: Session<Ended>,
 ): Ended {
   const { u8 } = handler.memory;
-  let over: Ended | null = null;
-  /** What went wrong above a request that waits; thrown once nothing waits. */
-  let failure: { readonly error: unknown } | null = null;
-  let postponed: Postponed | 'other' | null = null;
+  const state: {
+    over: Ended | null;
+    /** What went wrong above a request that waits; thrown once nothing waits. */
+    failure: { readonly error: unknown } | null;
+    postponed: Postponed | 'other' | null;
+  } = { over: null, failure: null, postponed: null };
   let lastOther = 0;
 
   const channel: DataChannel = {
     ...data,
     serveOthers(until, keep) {
-      if (over !== null || failure !== null || postponed !== null) return;
+      if (state.over !== null || state.failure !== null || state.postponed !== null) return;
       const aside = native.putAside();
       if (aside < 0) return;
       const putBack = keep();
       try {
         turns(until);
       } catch (error) {
-        failure = { error };
+        state.failure = { error };
         handler.letGo();
       }
       putBack();
@@ -69,7 +71,7 @@ export function serveTurns<Ended>(
 
   /** What is still to be done once nothing waits: the length of a request, or what `receive` says. */
   const resume = (what: Postponed | 'other'): number => {
-    postponed = null;
+    state.postponed = null;
     if (what === 'other') return lastOther;
     u8.set(what.bytes, REQUEST);
     native.takeUp(what.aside);
@@ -86,12 +88,12 @@ export function serveTurns<Ended>(
         const said = session.other(length, alone);
         if (said === 'alone') {
           lastOther = length;
-          postponed = 'other';
+          state.postponed = 'other';
           handler.letGo();
           return;
         }
         if (said !== null) {
-          over = said;
+          state.over = said;
           return;
         }
         if (until?.() === true) return;
@@ -100,27 +102,26 @@ export function serveTurns<Ended>(
       }
       if (!alone && handler.standsAlone()) {
         const aside = native.putAside();
-        postponed = { bytes: u8.slice(REQUEST, REQUEST + length), aside };
+        state.postponed = { bytes: u8.slice(REQUEST, REQUEST + length), aside };
         handler.letGo();
         return;
       }
       const reply = handler.handle(length, channel);
-      const waiting = postponed as Postponed | 'other' | null;
-      const goesOn = over === null && failure === null && waiting === null;
+      const { over, failure, postponed } = state;
+      const goesOn = over === null && failure === null && postponed === null;
       if (goesOn && until?.() !== true) {
         length = session.answerAndReceive(reply);
         continue;
       }
       session.answer(reply);
-      if (!alone || over !== null || failure !== null || waiting === null) return;
-      length = resume(waiting);
+      if (!alone || over !== null || failure !== null || postponed === null) return;
+      length = resume(postponed);
     }
   }
 
   for (;;) {
     turns(null);
-    const failed = failure as { readonly error: unknown } | null;
-    if (failed !== null) throw failed.error;
-    if (over !== null) return over;
+    if (state.failure !== null) throw state.failure.error;
+    if (state.over !== null) return state.over;
   }
 }

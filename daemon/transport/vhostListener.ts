@@ -115,8 +115,10 @@ function lockPidFile(native: Addon, file: string): PidFile {
 }
 
 function openPidFile(file: string): number {
+  // In a folder that others write to, a link could make a daemon of root's empty any file.
+  const { O_WRONLY, O_CREAT, O_NOFOLLOW } = fs.constants;
   try {
-    return fs.openSync(file, fs.constants.O_WRONLY | fs.constants.O_CREAT, 0o600);
+    return fs.openSync(file, O_WRONLY | O_CREAT | O_NOFOLLOW, 0o600);
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
     throw new Error(

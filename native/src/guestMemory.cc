@@ -13,6 +13,9 @@
 
 namespace {
 
+// Not in the headers of older distributions. Kernels before 5.14 answer EINVAL.
+constexpr int kMadvPopulateRead = 22;
+
 bool overflows(uint64_t start, uint64_t size) { return size > UINT64_MAX - start; }
 
 bool overlap(uint64_t a, uint64_t aSize, uint64_t b, uint64_t bSize) {
@@ -125,7 +128,8 @@ int32_t GuestMemory::add(const RegionDescription& region, int fd) {
   struct stat about;
   if (fstat(fd, &about) < 0) return -errno;
   // Devices, like those of persistent memory, tell no size.
-  if (S_ISREG(about.st_mode) &&
+  const bool tellsSize = S_ISREG(about.st_mode);
+  if (tellsSize &&
       region.offset + region.size > static_cast<uint64_t>(about.st_size)) {
     return -ENXIO;
   }
@@ -138,6 +142,14 @@ int32_t GuestMemory::add(const RegionDescription& region, int fd) {
   void* mapping = mmap(nullptr, static_cast<size_t>(whole), PROT_READ | PROT_WRITE,
                        MAP_SHARED | MAP_NORESERVE, fd, static_cast<off_t>(start));
   if (mapping == MAP_FAILED) return -errno;
+  // Their last page tells: EFAULT where touching it would be SIGBUS, as of /dev/zero with an offset.
+  if (!tellsSize &&
+      madvise(static_cast<uint8_t*>(mapping) + (whole - page), static_cast<size_t>(page),
+              kMadvPopulateRead) < 0 &&
+      errno == EFAULT) {
+    munmap(mapping, static_cast<size_t>(whole));
+    return -ENXIO;
+  }
   // A core dump is no place for a guest's secrets, nor has it room for its memory.
   madvise(mapping, static_cast<size_t>(whole), MADV_DONTDUMP);
   const Region mapped = {region, static_cast<uint8_t*>(mapping) + lead, mapping,

@@ -101,7 +101,9 @@ export async function attach(pid: number, timeoutMs = 30_000): Promise<DebugSess
 }
 
 /** Every event from now on. */
-export async function follow(pid: number): Promise<{ events: Queue<EventJson>; close(): void }> {
+export async function follow(
+  pid: number,
+): Promise<{ events: Queue<EventJson>; close: () => void }> {
   const { client, close } = await observe(pid);
   const events = new Queue<EventJson>();
   client.on('events', (batch) => {
@@ -139,7 +141,9 @@ export function run(command: string, ...args: string[]): Program {
   return {
     pid: child.pid ?? 0,
     prints: () => lines.next(),
-    says: async (text) => void (await errors.until((line) => line.includes(text))),
+    says: async (text) => {
+      await errors.until((line) => line.includes(text));
+    },
     done: new Promise((resolve) =>
       child.on('close', (status) => resolve({ status, stdout, stderr })),
     ),

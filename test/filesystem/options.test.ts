@@ -77,14 +77,17 @@ describe('security labels', () => {
 });
 
 describe('killpriv', () => {
-  it.each(['--killpriv-v2', '--no-killpriv-v2'])('with %s no bit survives a stranger', (option) =>
-    withOptions(
-      [option],
-      `for f in a b c; do echo x > $f; chmod 6777 $f; done
+  it.each(['--killpriv-v2', '--no-killpriv-v2'])(
+    'with %s no bit survives a stranger',
+    async (option) => {
+      await withOptions(
+        [option],
+        `for f in a b c; do echo x > $f; chmod 6777 $f; done
        ${USER} sh -c 'echo y >> a'; ${USER} truncate -s 0 b; ${USER} sh -c 'echo z > c'
        for f in a b c; do test "$(stat -c %a "$S/$f")" = 777; done
        echo x > r; chmod 6777 r; echo y >> r; test "$(stat -c %a "$S/r")" = 6777`,
-    ),
+      );
+    },
   );
 });
 
@@ -146,6 +149,7 @@ describe('the program', () => {
 
   it.each([
     ['virtiofsd', []],
+    ['virtiofsd', ['serve']],
     ['virtiofsd-inspector', []],
     ['virtiofsd-inspector', ['serve']],
   ] as const)('tells its capabilities as %s %j', async (name, words) => {

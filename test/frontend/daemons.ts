@@ -13,8 +13,7 @@ import { Message } from './vhostUser';
 import type { VmmOptions } from './vmm';
 import { Vmm } from './vmm';
 
-export const DAEMON_KINDS = ['ours', 'c', 'rust'] as const;
-export type DaemonKind = (typeof DAEMON_KINDS)[number];
+export type DaemonKind = 'ours' | 'c' | 'rust';
 
 /** What all three can be told. */
 export interface DaemonOptions {
@@ -29,27 +28,28 @@ export interface DaemonOptions {
   readonly killpriv?: boolean;
   readonly readdirplus?: boolean;
   readonly xattrmap?: string;
+  /** Whether our daemon has its inspector. */
+  readonly inspector?: boolean;
   /** Further options, in the daemon's own words. */
   readonly more?: readonly string[];
   /** A program before the daemon's, such as taskset. */
   readonly under?: readonly string[];
   /** Where our daemon's program is, when it is not the one in dist. */
   readonly program?: string;
-  /** With the inspector of our daemon. */
-  readonly inspect?: boolean;
   /** Hand over a listening socket instead of a path. */
   readonly byFd?: boolean;
   readonly sandbox?: 'none' | 'chroot' | 'namespace';
+  /** 'none' when left out; the C daemon always has its filter. */
+  readonly seccomp?: 'none' | 'kill';
+  /** Listen there instead of in a folder of its own. */
+  readonly socketPath?: string;
+  /** Run as this user and group, without any rights. */
+  readonly user?: number;
 }
 
+/** scripts/peers.mjs installs them. */
 const C_DAEMON = '/usr/lib/qemu/virtiofsd';
 const RUST_DAEMON = path.join(root, '.cache/virtiofsd/bin/virtiofsd');
-
-/** Where a peer's program is, or null. scripts/peers.mjs installs them. */
-export function peerProgram(kind: Exclude<DaemonKind, 'ours'>): string | null {
-  const program = kind === 'c' ? C_DAEMON : RUST_DAEMON;
-  return fs.existsSync(program) ? program : null;
-}
 
 /** A daemon that waits for its VMM or serves it. */
 export interface Daemon {
@@ -93,7 +93,7 @@ function flag(on: boolean | undefined, ...words: string[]): string[] {
 function oursOrRust(options: DaemonOptions, shared: string): string[] {
   return [
     ...['--shared-dir', shared, `--sandbox=${options.sandbox ?? 'none'}`],
-    '--seccomp=none',
+    `--seccomp=${options.seccomp ?? 'none'}`,
     `--inode-file-handles=${options.handles ?? 'never'}`,
     `--cache=${options.cache ?? 'auto'}`,
     ...flag(options.xattr, '--xattr'),
@@ -113,10 +113,8 @@ function commandOf(kind: DaemonKind, shared: string, options: DaemonOptions): st
       return [
         process.execPath,
         options.program ?? path.join(root, 'dist/daemon/cli.js'),
-        'serve',
+        ...['serve', '--log-level=warn', ...flag(options.inspector !== true, '--no-inspect')],
         ...oursOrRust(options, shared),
-        ...flag(options.inspect !== true, '--no-inspect'),
-        '--log-level=warn',
       ];
     case 'rust':
       return [RUST_DAEMON, ...oursOrRust(options, shared)];
@@ -148,8 +146,9 @@ function commandOf(kind: DaemonKind, shared: string, options: DaemonOptions): st
 /** Starts a daemon on a directory. */
 export function startDaemon(kind: DaemonKind, shared: string, options: DaemonOptions = {}): Daemon {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'frontend-'));
-  const socketPath = path.join(folder, 'sock');
+  const socketPath = options.socketPath ?? path.join(folder, 'sock');
   const logPath = path.join(folder, 'log');
+  if (options.user !== undefined) fs.chownSync(folder, options.user, options.user);
   // A file, not a pipe: nobody has to read while a test waits for something else.
   const log = fs.openSync(logPath, 'w');
   const listener = options.byFd === true ? native.listenUnix(socketPath) : null;
@@ -160,6 +159,7 @@ export function startDaemon(kind: DaemonKind, shared: string, options: DaemonOpt
   ];
   const child = spawn(command[0] ?? '', command.slice(1), {
     stdio: ['ignore', log, log, ...(listener === null ? [] : [listener])],
+    ...(options.user === undefined ? {} : { uid: options.user, gid: options.user }),
   });
   fs.closeSync(log);
   if (listener !== null) native.closeFd(listener);

@@ -19,7 +19,7 @@ beforeEach(async () => {
   const shared = newFolder(await ext4());
   for (const name of ['a', 'b']) fs.writeFileSync(path.join(shared, name), `content of ${name}`);
   const program = await daemonProgram();
-  daemon = startDaemon('ours', shared, { handles: 'prefer', inspect: true, program });
+  daemon = startDaemon('ours', shared, { handles: 'prefer', inspector: true, program });
   guest = await daemon.connect({ requestQueues: 2 });
   await guest.init();
   session = await attach(daemon.pid);

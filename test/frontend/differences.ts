@@ -64,10 +64,10 @@ const RUST: readonly Listed[] = [
   },
   {
     peer: 'rust',
-    where: /› readdirplus in pieces of each size › READDIRPLUS .*errno$/,
+    where: /› readdir(plus)? in pieces of each size › READDIR(PLUS)? .*errno$/,
     ours: /^EINVAL$/,
     theirs: /^ok$/,
-    why: 'Where not even one entry fits, an empty answer would say that the directory ends; getdents64(2) says EINVAL, and virtiofsd too for READDIR.',
+    why: "Where not even one entry fits, an empty answer would say that the directory ends. getdents64(2) says EINVAL, and so does virtiofsd, but only when the host's entry, which is smaller, does not fit either.",
   },
 ];
 
@@ -215,6 +215,13 @@ const C: readonly Listed[] = [
     ours: /06755/,
     theirs: /0755/,
     why: 'The C virtiofsd follows FUSE_WRITE_KILL_SUIDGID even where HANDLE_KILLPRIV_V2 was not agreed on.',
+  },
+  {
+    peer: 'c',
+    where: /› an ACL clears set-group-ID when asked to › /,
+    ours: /^0?100670/,
+    theirs: /^0?102670/,
+    why: 'Asked by FUSE_SETXATTR_ACL_KILL_SGID, the C virtiofsd keeps the bit; we clear it, as the Rust virtiofsd does.',
   },
   // --- directories ---
   {

@@ -62,6 +62,9 @@ export interface Travel {
   readonly writable?: readonly number[];
   /** Bytes of room for the answer's body, where the request's own is not wanted. */
   readonly room?: number | null;
+  /** Where the request, and the room for the answer, stand in guest memory. */
+  readonly requestAt?: number;
+  readonly roomAt?: number;
   /** Milliseconds that the answer may take, instead of the VMM's limit. */
   readonly limit?: number;
   /** Changes the request's bytes before they go. */
@@ -164,9 +167,9 @@ export class Guest {
 
     const answerBody = travel.room === undefined ? call.room : travel.room;
     const room = answerBody === null ? 0 : OUT_HEADER + answerBody;
-    const requestAt = memory.allocate(bytes.length);
-    memory.bytes(requestAt, bytes.length).set(bytes);
-    const roomAt = room === 0 ? 0 : memory.allocate(room);
+    const requestAt = travel.requestAt ?? memory.allocate(bytes.length);
+    memory.write(requestAt, bytes);
+    const roomAt = travel.roomAt ?? (room === 0 ? 0 : memory.allocate(room));
     const segments = [
       ...cut(requestAt, bytes.length, travel.readable ?? [IN_HEADER], false),
       ...(room === 0 ? [] : cut(roomAt, room, travel.writable ?? [OUT_HEADER], true)),
@@ -179,11 +182,11 @@ export class Guest {
     );
     const answer = {
       written,
-      room: room === 0 ? new Uint8Array(0) : memory.bytes(roomAt, room).slice(),
+      room: memory.read(roomAt, room),
       unique,
     };
-    memory.release(requestAt, bytes.length);
-    if (room > 0) memory.release(roomAt, room);
+    if (travel.requestAt === undefined) memory.release(requestAt, bytes.length);
+    if (travel.roomAt === undefined && room > 0) memory.release(roomAt, room);
     return answer;
   }
 
@@ -273,7 +276,7 @@ function cut(
  *
  * @throws Error when its length, its unique or its errno cannot be
  */
-export function readReply({ room, written, unique }: Answer): Reply {
+function readReply({ room, written, unique }: Answer): Reply {
   if (written < OUT_HEADER) throw new Error(`An answer of ${written} bytes.`);
   const view = new DataView(room.buffer, room.byteOffset, room.length);
   const length = view.getUint32(0, true);

@@ -18,7 +18,7 @@ export interface RegionPlan {
 const MEBIBYTE = 1 << 20;
 
 /** Memory as VMMs lay it out. */
-export const MEMORY_LAYOUTS = {
+const MEMORY_LAYOUTS = {
   /** QEMU 10: one region. */
   one: [{ guestAddress: 0, size: 64 * MEBIBYTE, file: 0, offset: 0 }],
   /** QEMU 7.2: below and above the VGA window, from one file. */
@@ -112,6 +112,33 @@ export class GuestMemory {
   bytes(guestAddress: number, length: number): Uint8Array {
     const { region, offset } = this.at(guestAddress);
     return region.bytes.subarray(offset, offset + length);
+  }
+
+  /** Copies bytes out, also across regions that touch. */
+  read(guestAddress: number, length: number): Uint8Array {
+    const copy = new Uint8Array(length);
+    this.#pieces(guestAddress, length, (piece, at) => copy.set(piece, at));
+    return copy;
+  }
+
+  /** Copies bytes in, also across regions that touch. */
+  write(guestAddress: number, bytes: Uint8Array): void {
+    this.#pieces(guestAddress, bytes.length, (piece, at) => {
+      piece.set(bytes.subarray(at, at + piece.length));
+    });
+  }
+
+  #pieces(
+    guestAddress: number,
+    length: number,
+    act: (piece: Uint8Array, at: number) => void,
+  ): void {
+    for (let at = 0; at < length;) {
+      const { region, offset } = this.at(guestAddress + at);
+      const piece = region.bytes.subarray(offset, offset + length - at);
+      act(piece, at);
+      at += piece.length;
+    }
   }
 
   view(guestAddress: number, length: number): DataView {

@@ -349,7 +349,7 @@ function statfsFields(reply: StatfsReply): Record<string, number> {
 const LONGEST_SHOWN = 64;
 
 /** Text where it is text, otherwise hexadecimal; long values by their length and a sum. */
-export function printable(bytes: Uint8Array): string {
+function printable(bytes: Uint8Array): string {
   if (bytes.length > LONGEST_SHOWN) {
     let sum = 0;
     for (const byte of bytes) sum = (sum * 31 + byte) >>> 0;

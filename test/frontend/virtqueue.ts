@@ -194,7 +194,7 @@ export class Virtqueue {
       const descriptors = this.#free.splice(-wanted);
       const table = indirect ? this.#writeTable(chain.segments) : null;
       const head = descriptors[0] ?? 0;
-      if (table === null) this.#writeChain(descriptors, chain.segments);
+      if (table === null) writeChain(this.#descriptorView, descriptors, chain.segments);
       else {
         this.writeDescriptor(head, {
           address: BigInt(table.address),
@@ -210,22 +210,10 @@ export class Virtqueue {
     if (next !== before) this.publish(next);
   }
 
-  #writeChain(descriptors: readonly number[], segments: readonly Segment[]): void {
-    segments.forEach((segment, i) => {
-      const last = i === segments.length - 1;
-      this.writeDescriptor(descriptors[i] ?? 0, {
-        address: BigInt(segment.address),
-        length: segment.length,
-        flags: (last ? 0 : DescriptorFlag.NEXT) | (segment.write ? DescriptorFlag.WRITE : 0),
-        next: last ? 0 : (descriptors[i + 1] ?? 0),
-      });
-    });
-  }
-
   #writeTable(segments: readonly Segment[]): { address: number; size: number } {
     const size = 16 * segments.length;
     const address = this.#memory.allocate(size);
-    writeIndirectTable(this.#memory.view(address, size), segments);
+    writeChain(this.#memory.view(address, size), [...segments.keys()], segments);
     return { address, size };
   }
 
@@ -341,15 +329,20 @@ export function writeDescriptorAt(
   view.setUint16(at + 14, next, true);
 }
 
-/** A chain from entry 0 on, one entry after the other. */
-export function writeIndirectTable(view: DataView, segments: readonly Segment[]): void {
+/** Writes a chain into a table, at these of its entries. */
+function writeChain(
+  table: DataView,
+  entries: readonly number[],
+  segments: readonly Segment[],
+): void {
   segments.forEach((segment, i) => {
-    const last = i === segments.length - 1;
-    writeDescriptorAt(view, 16 * i, {
+    const next = entries[i + 1];
+    writeDescriptorAt(table, 16 * (entries[i] ?? 0), {
       address: BigInt(segment.address),
       length: segment.length,
-      flags: (last ? 0 : DescriptorFlag.NEXT) | (segment.write ? DescriptorFlag.WRITE : 0),
-      next: last ? 0 : i + 1,
+      flags:
+        (next === undefined ? 0 : DescriptorFlag.NEXT) | (segment.write ? DescriptorFlag.WRITE : 0),
+      next: next ?? 0,
     });
   });
 }

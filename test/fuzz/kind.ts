@@ -15,6 +15,8 @@ export interface Surroundings {
   readonly fuzzing: Fuzzing;
   /** An empty directory, for mounts and sockets. */
   readonly folder: string;
+  /** The daemon's own program, which loads the same addon. */
+  readonly program: string;
   /** To be called before each input, so that the parent knows where a crash happened. */
   readonly count: () => void;
   /** Describes the inputs, when a session is repeated; else null. */
@@ -26,7 +28,7 @@ export interface Surroundings {
  *
  * @throws Finding
  */
-export type Session = (around: Surroundings, seed: number, inputs: number) => void;
+export type Session = (around: Surroundings, seed: number, inputs: number) => void | Promise<void>;
 
 /** @throws Finding with the text when the condition does not hold */
 export function must(condition: boolean, text: () => string): void {

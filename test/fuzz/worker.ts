@@ -6,10 +6,12 @@
  */
 
 import * as fs from 'node:fs';
+import path from 'node:path';
 import { createScratch, loadAddon } from '../../native/index';
 import { chainSession } from './chains/session';
 import { fuseSession } from './fuse/session';
 import type { Session, Surroundings } from './kind';
+import { daemonSession } from './messages/daemonSession';
 import { messageSession } from './messages/session';
 import { loadFuzzing } from './native/index';
 
@@ -17,6 +19,7 @@ const KINDS: Readonly<Record<string, Session>> = {
   fuse: fuseSession,
   chains: chainSession,
   messages: messageSession,
+  daemon: daemonSession,
 };
 
 /** Exit status of a session that found something by itself, without a sanitizer. */
@@ -48,6 +51,7 @@ function main([root, progressFile, folder]: readonly string[]): void {
     native,
     fuzzing,
     folder,
+    program: path.join(root, 'daemon', 'cli.js'),
     count: () => {
       progress[0] = (progress[0] ?? 0) + 1;
     },
@@ -62,16 +66,21 @@ function main([root, progressFile, folder]: readonly string[]): void {
     const session = KINDS[kind];
     if (session === undefined) throw new Error(`There is no kind ${kind}.`);
     progress[0] = 0;
-    try {
-      session({ ...around, tell: order.tell ? tell : null }, seed, inputs);
-    } catch (error) {
-      process.stderr.write(`${error instanceof Error ? (error.stack ?? '') : String(error)}\n`);
-      process.exit(FOUND);
-    }
-    process.send?.('done');
+    run(() => session({ ...around, tell: order.tell ? tell : null }, seed, inputs)).then(
+      () => process.send?.('done'),
+      (error: unknown) => {
+        process.stderr.write(`${error instanceof Error ? (error.stack ?? '') : String(error)}\n`);
+        process.exit(FOUND);
+      },
+    );
   });
   process.on('disconnect', () => process.exit(0));
   process.send?.('ready');
+}
+
+/** What a session throws at once is an error like one that comes later. */
+async function run(session: () => void | Promise<void>): Promise<void> {
+  await session();
 }
 
 main(process.argv.slice(2));

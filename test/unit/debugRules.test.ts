@@ -7,10 +7,11 @@ import { compileGlob } from '../../daemon/debug/glob';
 import { hashBytes, hashText } from '../../daemon/debug/ruleBook';
 import { NOTHING_BEFORE, compileRule } from '../../daemon/debug/rules';
 import type { Facts } from '../../daemon/debug/spec';
-import { faultText, parseBreakpoint, parseFault, parseHits } from '../../daemon/debugText';
+import { parseBreakpoint, parseHits } from '../../daemon/debugText';
 import { NAMING } from '../../daemon/inspector/debugNaming';
 import { readBreakpoint } from '../../daemon/inspector/debugSpecs';
 import type { BreakpointJson } from '../../daemon/protocol/debug';
+import { faultText, parseFault } from '../../daemon/protocol/faultText';
 import type { Nodeid } from '../../daemon/tables/identity';
 
 const bytes = (text: string) => new TextEncoder().encode(text);

@@ -162,6 +162,37 @@ describe('lookups', () => {
   });
 });
 
+describe('a listing', () => {
+  // The host is read in pieces, and the reply is full at another place than the piece.
+  it.each([
+    ['READDIR', Opcode.READDIR, 0],
+    ['READDIRPLUS', Opcode.READDIRPLUS, 128],
+  ] as const)('by %s has each name once, whatever room the replies have', (_, opcode, entryAt) => {
+    const names = Array.from({ length: 700 }, (_unused, i) => `${i}-`.padEnd(1 + (i % 240), 'x'));
+    for (const name of names) fs.writeFileSync(path.join(peer.shared, name), '');
+    for (const room of [1024, 4096, 5000, 32_768, 70_000, 131_072]) {
+      const fh = peer.ask(Opcode.OPENDIR, 1, words(0, 0)).body.getUint32(0, true);
+      const listed: string[] = [];
+      for (let offset = [0, 0] as const; ;) {
+        const request = words(fh, 0, ...offset, room, 0, 0, 0, 0, 0);
+        const { body } = peer.ask(opcode, 1, request);
+        if (body.byteLength === 0) break;
+        let at = 0;
+        while (at < body.byteLength) {
+          const dirent = at + entryAt;
+          const length = body.getUint32(dirent + 16, true);
+          const name = new Uint8Array(body.buffer, body.byteOffset + dirent + 24, length);
+          listed.push(Buffer.from(name).toString());
+          offset = [body.getUint32(dirent + 8, true), body.getUint32(dirent + 12, true)];
+          at = dirent + ((24 + length + 7) & ~7);
+        }
+      }
+      expect(listed.sort(), String(room)).toEqual(['.', '..', ...names].sort());
+      peer.ask(Opcode.RELEASEDIR, 1, words(fh, 0, 0, 0, 0, 0));
+    }
+  });
+});
+
 describe('special files', () => {
   it('are never opened on the host', () => {
     const mknod = joined(words(0o010644, 0, 0, 0), text('fifo'));

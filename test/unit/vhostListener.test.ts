@@ -98,6 +98,14 @@ describe('a socket at a path', () => {
     expect(fs.readdirSync(folder)).toEqual(['socket']);
   });
 
+  it('follows no link to write the process id', () => {
+    const victim = path.join(folder, 'victim');
+    fs.writeFileSync(victim, 'precious');
+    fs.symlinkSync(victim, `${point}.pid`);
+    expect(() => listen()).toThrow('ELOOP');
+    expect(fs.readFileSync(victim, 'utf8')).toBe('precious');
+  });
+
   it('leaves what somebody else has put there meanwhile', () => {
     const listener = listen();
     fs.rmSync(point);

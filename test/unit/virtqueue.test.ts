@@ -268,6 +268,22 @@ describe('a chain that no driver makes', () => {
     expectRefused(ring, 100);
   });
 
+  it('keeps nobody waiting, however many follow', () => {
+    const ring = guest.ring(1, { size: 1024 });
+    const empty = { address: GUEST, length: 0 };
+    for (let i = 0; i < 1024; i++) ring.set(i, { ...empty, flags: NEXT, next: (i + 1) % 1024 });
+    // The device looks at the control event first, once.
+    guest.native.signalEvent(guest.control);
+    expect(guest.native.ringNext(0)).toBe(0);
+    ring.offer(...Array.from({ length: 1024 }, (_, head) => head));
+    guest.native.signalEvent(guest.control);
+    expect(guest.native.ringNext(0)).toBe(0);
+    expect(ring.usedIndex).toBeLessThan(64);
+    while (ring.usedIndex < 1024) expect(guest.next()).toBeNull();
+    expect(trouble()).toEqual([TROUBLE_CHAIN, 1]);
+    expectServed(ring);
+  });
+
   it('is longer than four gibibytes', () => {
     const ring = guest.ring(1, { size: 1024 });
     const piece = { address: GUEST, length: 16 << 20, flags: WRITE };
@@ -615,6 +631,16 @@ describe('guest memory', () => {
     expect(add(SECOND, 0x2000n, far, 1n)).toBe(-ENXIO);
     expect(native.addMemory(SECOND, 0x1000n, far, 0n, -1)).toBe(-9);
     expect(add(SECOND, 0x1fffn, far, 1n)).toBe(0);
+  });
+
+  it('is refused where a device has nothing to map', () => {
+    const zero = fs.openSync('/dev/zero', fs.constants.O_RDWR);
+    const add = (offset: bigint) =>
+      guest.native.addMemory(SECOND, 0x2000n, USER << 1n, offset, zero);
+    // Mapped shared it is a file of its own, as long as the mapping.
+    expect(add(0x4000n)).toBe(-ENXIO);
+    expect(add(0n)).toBe(0);
+    fs.closeSync(zero);
   });
 
   it('has room for 256 regions', () => {

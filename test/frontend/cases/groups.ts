@@ -5,6 +5,7 @@ import { attributeCases } from './attributes';
 import { dataCases } from './data';
 import { directoryCases } from './directories';
 import { nameCases } from './names';
+import { aclCases, killprivCases, labelCases, translationCases } from './options';
 import { malformedCases, protocolCases } from './protocol';
 import { xattrCases } from './xattrs';
 
@@ -73,13 +74,13 @@ export const GROUPS: readonly Group[] = [
     name: 'killpriv',
     peers: ['c', 'rust'],
     options: { killpriv: true },
-    cases: [...attributeCases, ...protocolCases],
+    cases: [...killprivCases, ...attributeCases, ...protocolCases],
   },
   {
     name: 'posix-acl',
     peers: ['c', 'rust'],
     options: { xattr: true, posixAcl: true },
-    cases: [...nameCases, ...protocolCases],
+    cases: [...aclCases, ...nameCases, ...protocolCases],
   },
   {
     name: 'no readdirplus',
@@ -92,6 +93,42 @@ export const GROUPS: readonly Group[] = [
     peers: ['rust'],
     options: { more: ['--allow-direct-io', '--preserve-noatime', '--allow-mmap'] },
     cases: [...dataCases, ...protocolCases],
+  },
+  {
+    name: 'attributes renamed',
+    peers: ['rust'],
+    options: {
+      xattr: true,
+      xattrmap:
+        ':prefix:all:trusted.:user.t.:/bad/client/security.//:bad:server::security.::unsupported:client:system.:::ok:all:::',
+    },
+    cases: xattrCases,
+  },
+  {
+    name: 'security labels',
+    peers: ['rust'],
+    options: { more: ['--security-label'] },
+    cases: [...labelCases, ...protocolCases],
+  },
+  {
+    name: 'translated ids',
+    peers: ['rust'],
+    options: {
+      more: ['--translate-uid=map:0:100000:65536', '--translate-gid=map:0:100000:65536'],
+    },
+    cases: [...translationCases, ...attributeCases],
+  },
+  {
+    name: 'sandboxed',
+    peers: ['rust'],
+    options: { sandbox: 'namespace', seccomp: 'kill', handles: 'prefer', xattr: true },
+    cases: plain,
+  },
+  {
+    name: 'in a chroot',
+    peers: ['rust'],
+    options: { sandbox: 'chroot', seccomp: 'kill', handles: 'mandatory' },
+    cases: [...nameCases, ...dataCases],
   },
   { name: 'malformed', peers: ['rust'], options: {}, cases: malformedCases },
 ];

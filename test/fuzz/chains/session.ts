@@ -82,6 +82,8 @@ interface Plan {
   readonly replyAt: number;
   readonly room: number;
   readonly segments: readonly Segment[];
+  /** Whether an address in it may be anywhere. */
+  readonly odd: boolean;
 }
 
 class Device {
@@ -95,8 +97,6 @@ class Device {
   readonly #sentinels: Sentinels;
   readonly #file: number;
   #served = 0;
-  /** Whether the request at hand has an odd address in it. */
-  #odd = false;
 
   constructor(around: Surroundings, memory: GuestMemory, random: Random) {
     const { native } = around;
@@ -160,6 +160,7 @@ class Device {
     } finally {
       fuzzing.stopChanging();
     }
+    this.#trouble();
     this.#memory.u8.fill(0, 0, USED.offset + USED.size);
     this.#ring().begin(random);
     this.#afterwards();
@@ -208,8 +209,7 @@ class Device {
     const random = this.#random;
     const ring = this.#ring();
     const head = random.below(ring.size);
-    this.#odd = false;
-    this.#submit(true, head);
+    const { odd } = this.#submit(true, head);
     let heads = head < ring.size ? 1 : 0;
     for (let more = random.below(3); more > 0 && heads < ring.size; more--) {
       // Heads that name the middle of a chain, or nothing.
@@ -225,7 +225,6 @@ class Device {
       u16[(ring.available >> 1) + 1] = ring.nextAvailable + ring.size + 1 + random.below(1000);
     }
     this.#serve();
-    const odd = this.#odd;
     if (this.#trouble() === TROUBLE_RING || broken || odd) {
       // A reply may have been written over the ring, by the guest's own wish.
       if (odd) this.#clearTables();
@@ -286,11 +285,11 @@ class Device {
       segments = fewer(segments, ring.size);
     }
     ring.chain(head, segments, table);
-    if (broken) this.#breakChain(table, segments.length);
+    const odd = broken && this.#breakChain(table, segments.length);
     ring.offer(broken && random.once(16) ? random.below(ring.size) : head);
     // A ring of one descriptor has no room for replies.
     const room = segments.some(({ flags }) => flags === WRITE) ? plan.room : 0;
-    return { ...plan, segments, room };
+    return { ...plan, segments, room, odd };
   }
 
   #plan(): Plan {
@@ -325,7 +324,7 @@ class Device {
       ...this.#split(requestAt, opcode === Opcode.READ ? Math.max(size, 80) : size, 0),
       ...this.#split(replyAt, room, WRITE),
     ];
-    return { opcode, unique, tableAt, replyAt, room, segments };
+    return { opcode, unique, tableAt, replyAt, room, segments, odd: false };
   }
 
   #put(at: number, value: number): void {
@@ -351,8 +350,13 @@ class Device {
     return parts;
   }
 
-  /** Changes descriptors, the table's or the ring's, and what else the driver writes. */
-  #breakChain(table: number, length: number): void {
+  /**
+   * Changes descriptors, the table's or the ring's, and what else the driver writes.
+   *
+   * @returns whether an address may be anywhere now
+   */
+  #breakChain(table: number, length: number): boolean {
+    let odd = false;
     const random = this.#random;
     const ring = this.#ring();
     const { u16, u32 } = this.#memory;
@@ -365,7 +369,7 @@ class Device {
         case 0:
         case 1: {
           const address = oddAddress(random);
-          this.#odd = true;
+          odd = true;
           u32[word] = lowWord(address);
           u32[word + 1] = highWord(address);
           break;
@@ -391,6 +395,7 @@ class Device {
           break;
       }
     }
+    return odd;
   }
 
   /** Lets the device take what is there: at most as many requests as there are sentinels. */
