@@ -9,6 +9,9 @@
  * rounds are interleaved, and the medians are printed. Ours has its inspector, which nobody looks
  * at. The C virtiofsd has O_PATH descriptors only; the others are measured with them and with file
  * handles. All of them filter system calls. Needs root.
+ *
+ * A second table has the processor time of each daemon, all its threads and processes together:
+ * it says more than the first one where other programs want the processors, too.
  */
 
 import { execFileSync } from 'node:child_process';
@@ -69,31 +72,65 @@ const RATIOS: readonly (readonly [string, string])[] = [
   ['ours, handles', 'Rust, handles'],
 ];
 
-/** Nanoseconds of one operation, by its name. */
-type Times = Map<string, number[]>;
+/** Nanoseconds of one operation. */
+interface Cost {
+  readonly wall: number;
+  /** Of the daemon's processor. */
+  readonly processor: number;
+}
+
+/** What an operation took in each round, by its name. */
+type Costs = Map<string, Cost[]>;
+
+/** A process and all that descend from it. */
+function family(pid: number): number[] {
+  const children = (parent: number): number[] =>
+    fs
+      .readFileSync(`/proc/${parent}/task/${parent}/children`, 'utf8')
+      .split(' ')
+      .filter((child) => child !== '')
+      .flatMap((child) => [Number(child), ...children(Number(child))]);
+  return [pid, ...children(pid)];
+}
+
+/** Nanoseconds that the threads of these processes have run (Documentation/scheduler/sched-stats). */
+function processorTime(pids: readonly number[]): number {
+  let sum = 0;
+  for (const pid of pids) {
+    for (const thread of fs.readdirSync(`/proc/${pid}/task`)) {
+      const [ran] = fs.readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ');
+      sum += Number(ran);
+    }
+  }
+  return sum;
+}
 
 /** Sends requests as a stream. */
 class Stream {
   readonly #guest: Frontend;
+  readonly #pids: readonly number[];
   readonly #depth: number;
 
-  constructor(guest: Frontend, depth: number) {
+  /** @param pids of the daemon */
+  constructor(guest: Frontend, pids: readonly number[], depth: number) {
     this.#guest = guest;
+    this.#pids = pids;
     this.#depth = depth;
   }
 
   /**
    * Sends all of them, at most `depth` at a time.
    *
-   * @returns nanoseconds, and each answer's decoded body
+   * @returns what all of them took, and each answer's decoded body
    */
-  run<T>(calls: readonly Call<T>[], decode = true): { nanoseconds: number; answers: T[] } {
+  run<T>(calls: readonly Call<T>[], decode = true): { cost: Cost; answers: T[] } {
     const { memory, queues } = this.#guest.vmm;
     const queue = queues[1];
     const region = memory.regions[0];
     if (queue === undefined || region === undefined) throw new Error('The guest is not set up.');
     memory.allocateFrom(region, BUFFERS_FROM);
     const { plan, rooms } = this.#prepare(calls);
+    const before = processorTime(this.#pids);
     const done = native.stream(
       {
         memory: region.bytes.buffer as ArrayBuffer,
@@ -119,7 +156,8 @@ class Stream {
           return call.decode(memory.read((rooms[i] ?? 0) + OUT_HEADER, length - OUT_HEADER));
         })
       : [];
-    return { nanoseconds: done.nanoseconds, answers };
+    const processor = processorTime(this.#pids) - before;
+    return { cost: { wall: done.nanoseconds, processor }, answers };
   }
 
   #refused(calls: readonly Call<unknown>[], rooms: readonly number[], count: number): string {
@@ -193,12 +231,18 @@ class Stream {
 const forgets = (nodes: readonly bigint[], count = 1) =>
   nodes.map((nodeid) => r.forget(nodeid, count));
 
-/** One pass over everything; adds what each operation took to `times`. */
-async function work(guest: Frontend, depth: number, times: Times): Promise<void> {
-  const stream = new Stream(guest, depth);
-  const record = (name: string, nanoseconds: number, count: number) => {
+/** One pass over everything; adds what each operation took to `costs`. */
+async function work(
+  guest: Frontend,
+  pids: readonly number[],
+  depth: number,
+  costs: Costs,
+): Promise<void> {
+  const stream = new Stream(guest, pids, depth);
+  const record = (name: string, parts: readonly Cost[], count: number) => {
     const key = `${name}, depth ${depth}`;
-    times.set(key, [...(times.get(key) ?? []), nanoseconds / count]);
+    const sum = (of: keyof Cost) => parts.reduce((total, part) => total + part[of], 0) / count;
+    costs.set(key, [...(costs.get(key) ?? []), { wall: sum('wall'), processor: sum('processor') }]);
   };
 
   const directories: bigint[] = [];
@@ -210,16 +254,16 @@ async function work(guest: Frontend, depth: number, times: Times): Promise<void>
       r.lookup(directories[Math.floor(i / FILES_EACH)] ?? 0n, `f${i % FILES_EACH}`),
     ),
   );
-  record('LOOKUP', found.nanoseconds, FILES);
+  record('LOOKUP', [found.cost], FILES);
   const nodes = found.answers.map(({ nodeid }) => nodeid);
 
-  record('GETATTR', stream.run(nodes.map((nodeid) => r.getattr(nodeid))).nanoseconds, FILES);
+  record('GETATTR', [stream.run(nodes.map((nodeid) => r.getattr(nodeid))).cost], FILES);
 
   const opened = stream.run(nodes.map((nodeid) => r.open(nodeid, fs.constants.O_RDONLY)));
   const released = stream.run(
     nodes.map((nodeid, i) => r.release(nodeid, opened.answers[i]?.fh ?? 0n)),
   );
-  record('OPEN + RELEASE', opened.nanoseconds + released.nanoseconds, FILES);
+  record('OPEN + RELEASE', [opened.cost, released.cost], FILES);
   stream.run(forgets(nodes), false);
 
   const names = Array.from({ length: CREATED }, (_, i) => `new${i}`);
@@ -227,7 +271,7 @@ async function work(guest: Frontend, depth: number, times: Times): Promise<void>
   const created = stream.run(names.map((name) => r.create(1n, name, flags, 0o644)));
   stream.run(created.answers.map(({ entry, open }) => r.release(entry.nodeid, open.fh)));
   const unlinked = stream.run(names.map((name) => r.unlink(1n, name)));
-  record('CREATE + UNLINK', created.nanoseconds + unlinked.nanoseconds, CREATED);
+  record('CREATE + UNLINK', [created.cost, unlinked.cost], CREATED);
   stream.run(forgets(created.answers.map(({ entry }) => entry.nodeid)), false);
 
   const listings: { readonly nodeid: bigint; readonly fh: bigint }[] = [];
@@ -241,7 +285,7 @@ async function work(guest: Frontend, depth: number, times: Times): Promise<void>
     }),
     false,
   );
-  record('READDIRPLUS of 102', listed.nanoseconds, LISTINGS * DIRECTORIES);
+  record('READDIRPLUS of 102', [listed.cost], LISTINGS * DIRECTORIES);
   for (const { nodeid, fh } of listings) await guest.releasedir(nodeid, fh);
   // INIT drops what the listings counted.
   await guest.init();
@@ -257,12 +301,12 @@ async function work(guest: Frontend, depth: number, times: Times): Promise<void>
     const reads = Array.from({ length: count }, (_, i) =>
       r.read(data.nodeid, fh, at(i, size), size),
     );
-    record(`READ ${words}`, stream.run(reads, false).nanoseconds, count);
+    record(`READ ${words}`, [stream.run(reads, false).cost], count);
     const payload = bytes.subarray(0, size);
     const writes = Array.from({ length: count }, (_, i) =>
       r.write(data.nodeid, fh, at(i, size), payload),
     );
-    record(`WRITE ${words}`, stream.run(writes, false).nanoseconds, count);
+    record(`WRITE ${words}`, [stream.run(writes, false).cost], count);
   }
   await guest.release(data.nodeid, fh);
   await guest.init();
@@ -291,7 +335,7 @@ async function main(): Promise<void> {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'bench-frontend-'));
   const share = makeShare(folder);
   execFileSync('taskset', ['-a', '-p', '-c', GUEST_CPU, String(process.pid)], { stdio: 'ignore' });
-  const times = new Map<string, Times>(CONTENDERS.map(({ name }) => [name, new Map()]));
+  const results = new Map<string, Costs>(CONTENDERS.map(({ name }) => [name, new Map()]));
   try {
     for (let round = 0; round < rounds; round++) {
       for (const { name, kind, handles } of CONTENDERS) {
@@ -306,7 +350,9 @@ async function main(): Promise<void> {
           ringSize: RING,
         });
         await guest.init();
-        for (const depth of DEPTHS) await work(guest, depth, times.get(name) ?? new Map<string, number[]>());
+        const pids = family(daemon.pid);
+        const costs = results.get(name) ?? new Map<string, Cost[]>();
+        for (const depth of DEPTHS) await work(guest, pids, depth, costs);
         await guest.close();
         await daemon.ended();
       }
@@ -317,15 +363,18 @@ async function main(): Promise<void> {
     execFileSync('umount', ['-l', share]);
     fs.rmSync(folder, { recursive: true, force: true });
   }
-  print(times);
+  print('median of an operation', results, 'wall');
+  process.stdout.write('\n');
+  print("the daemon's processor", results, 'processor');
 }
 
-function print(times: ReadonlyMap<string, Times>): void {
-  const of = (name: string, key: string) => median(times.get(name)?.get(key) ?? []) / 1000;
-  const keys = [...(times.get('C')?.keys() ?? [])];
+function print(title: string, results: ReadonlyMap<string, Costs>, which: keyof Cost): void {
+  const of = (name: string, key: string) =>
+    median((results.get(name)?.get(key) ?? []).map((cost) => cost[which])) / 1000;
+  const keys = [...(results.get('C')?.keys() ?? [])];
   table(
     [
-      'median of an operation',
+      title,
       ...CONTENDERS.map(({ name }) => name),
       ...RATIOS.map(([ours, theirs]) => `${ours} / ${theirs}`),
     ],

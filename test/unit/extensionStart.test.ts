@@ -56,9 +56,10 @@ const SERVES = `
   fs.writeFileSync(file + '.new', JSON.stringify({ protocol: 1, pid: process.pid, startTime: start,
     url: process.env.URL, token: process.env.TOKEN, kind: 'serve', implementation: 'script',
     sharedDir: '/srv/share', transport: process.argv.join(' ') }));
-  fs.renameSync(file + '.new', file);
   console.error('warning: it is only a script');
   process.on('SIGTERM', () => { fs.rmSync(file); process.exit(0); });
+  // Last: from now on it is found, and may be told to stop at once.
+  fs.renameSync(file + '.new', file);
   setInterval(() => undefined, 1000);`;
 
 async function request(program: string): Promise<StartRequest> {

@@ -173,7 +173,7 @@ describe('a listing', () => {
     for (const room of [1024, 4096, 5000, 32_768, 70_000, 131_072]) {
       const fh = peer.ask(Opcode.OPENDIR, 1, words(0, 0)).body.getUint32(0, true);
       const listed: string[] = [];
-      for (let offset = [0, 0] as const; ;) {
+      for (let offset: readonly [number, number] = [0, 0]; ;) {
         const request = words(fh, 0, ...offset, room, 0, 0, 0, 0, 0);
         const { body } = peer.ask(opcode, 1, request);
         if (body.byteLength === 0) break;
