@@ -48,6 +48,8 @@ test('what is in it', async () => {
     'extension/media/icon.png',
     'extension/media/keyMapDark.svg',
     'extension/media/keyMapLight.svg',
+    'extension/media/lookupRule.language.json',
+    'extension/media/lookupRule.tmLanguage.json',
     'extension/media/walkthrough/hazard.svg',
     'extension/media/walkthrough/start.svg',
     'extension/media/walkthrough/watch.svg',
