@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** The command line. Exit status: 0 done, 1 it failed, 2 wrong usage (INTERFACES.md). */
+/** The command line. Exit status: 0 done, 1 it failed, 2 wrong usage. */
 
 import path from 'node:path';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
@@ -12,7 +12,7 @@ import { addServeCommand } from './serveCommand';
 import { serveConfined } from './start';
 import { addObserverCommands } from './observerCommands';
 
-// Set for Electron as Node (PLATFORM.md 5.3); programs that the daemon starts must not inherit it.
+// Set for Electron as Node; programs that the daemon starts must not inherit it.
 delete process.env['ELECTRON_RUN_AS_NODE'];
 
 const WRONG_USAGE = 2;

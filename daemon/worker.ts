@@ -65,7 +65,7 @@ function run(
     effectiveHandles: fileSystem.effectiveHandles,
     fdLimit: fileSystem.fdLimit,
   });
-  // The runtime file is written before the first request is served (INTERFACES.md).
+  // The runtime file is written before the first request is served (docs/protocol.md).
   Atomics.wait(control, CONTROL.go, 0);
 
   const counted: RequestHandler = {

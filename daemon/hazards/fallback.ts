@@ -7,7 +7,7 @@ import { idsText } from './hazard';
 const EOVERFLOW = 75;
 const EOPNOTSUPP = 95;
 
-/** The errnos after which virtiofsd goes on without a handle (virtio-fs.md 4.3). */
+/** The errnos after which virtiofsd goes on without a handle (its get_file_handle_opt). */
 function meansNoHandle(errno: number): boolean {
   return errno === EOPNOTSUPP || errno === EOVERFLOW;
 }

@@ -5,7 +5,7 @@ import type { Ids, Nodeid } from '../tables/identity';
 import type { Entry, InodeTables } from '../tables/inodeTables';
 
 /**
- * What a hazard can cost (hazards.md 3.1): `data` wrong data or wrong file, `error` the guest sees
+ * What a hazard can cost: `data` wrong data or wrong file, `error` the guest sees
  * an error, `identity` one file with two node ids or a name that changes its node id, `resource`,
  * `information` nothing to do.
  */

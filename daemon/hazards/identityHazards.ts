@@ -1,4 +1,4 @@
-/** One file under two node ids, and names that change theirs: H5, H6, H10. hazards.md 3.3. */
+/** One file under two node ids, and names that change theirs: H5, H6, H10. */
 
 import type { InsertEvent, LookupEvent } from '../tables/events';
 import type { Nodeid } from '../tables/identity';

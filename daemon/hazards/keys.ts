@@ -1,4 +1,4 @@
-/** Keys that change hands or vanish: H7, H8. hazards.md 2.1 and 3.3. */
+/** Keys that change hands or vanish: H7, H8. */
 
 import type { HazardRule } from './hazard';
 

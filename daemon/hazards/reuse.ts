@@ -1,4 +1,4 @@
-/** Number reuse, as seen from the new file (H1) and from the old entry (H2). hazards.md 3.2. */
+/** Number reuse, as seen from the new file (H1) and from the old entry (H2). */
 
 import type { HazardRule } from './hazard';
 import { idsText } from './hazard';

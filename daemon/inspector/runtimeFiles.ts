@@ -1,5 +1,5 @@
 /**
- * Runtime files: how other programs of this host find a daemon (INTERFACES.md). One file a daemon,
+ * Runtime files: how other programs of this host find a daemon (docs/protocol.md). One file a daemon,
  * readable by its user alone because it holds the token.
  */
 

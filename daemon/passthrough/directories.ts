@@ -1,4 +1,4 @@
-/** READDIR and READDIRPLUS (virtio-fs.md 3.4). */
+/** READDIR and READDIRPLUS: fuse_dirent and fuse_direntplus of linux/fuse.h. */
 
 import {
   BATCH,

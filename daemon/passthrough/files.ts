@@ -24,7 +24,7 @@ const { O_NONBLOCK, O_RDONLY, O_RDWR, O_SYNC, O_TRUNC, O_WRONLY } = constants;
 const PASSED = O_ACCMODE | O_TRUNC | O_NONBLOCK | O_DSYNC | O_SYNC | O_DIRECT | O_NOATIME;
 
 /**
- * The flags with which the host's file is opened (virtio-fs.md 4.5). O_APPEND never stays: appends
+ * The flags with which the host's file is opened (virtiofsd's open_inode). O_APPEND never stays: appends
  * are made per write, and a descriptor with O_APPEND would ignore the offsets of cached writes.
  */
 export function hostFlags(context: Context, flags: number): number {

@@ -1,7 +1,7 @@
 /**
  * Descriptors on the mounts whose handles are in use: open_by_handle_at(2) wants one. A mount's
  * descriptor is made from /proc/self/mountinfo when its first handle entry is made, and closed with
- * the last one. Unlike virtiofsd, the mount point's octal escapes are decoded (hazards.md H20).
+ * the last one. Unlike virtiofsd, the mount point's octal escapes are decoded (proc(5)).
  */
 
 import type { Addon } from '../../native/index';

@@ -1,4 +1,4 @@
-/** Events as the JSON lines of INTERFACES.md. */
+/** Events as JSON lines (docs/protocol.md). */
 
 import type { LookupEvent, TableEvent } from '../tables/events';
 import type { Hazard } from '../hazards/hazard';

@@ -1,7 +1,7 @@
 /**
  * What the extension host and the Key Map's webview say to each other. The host owns the
  * connection to the daemon; frames of the inspector protocol travel through it unchanged, because a
- * remote webview runs in the user's browser, where 127.0.0.1 is another machine (PLATFORM.md 0).
+ * remote webview runs in the user's browser, where 127.0.0.1 is another machine.
  *
  * The webview begins with `ready`, after each load. The host answers with `state`; `open` promises
  * a connection on which nothing has been said yet, so the webview starts with `hello` and numbers

@@ -1,5 +1,5 @@
 /**
- * The JSON shapes that leave the daemon: INTERFACES.md's snapshot and event, and what they are made
+ * The JSON shapes that leave the daemon: the snapshot and the event of docs/protocol.md, and what they are made
  * of. 64-bit values are decimal strings; unknown is `null`, never a guess.
  */
 

@@ -22,7 +22,7 @@ export interface MapPage {
  *
  * The nonce stands in style-src and in `csp-nonce` as well, because the toolkit's test for
  * `:focus-visible` inserts a style element and draws focus rings on every click when that is
- * refused (PLATFORM.md 3.3).
+ * refused.
  */
 export function mapHtml(page: MapPage): string {
   const policy = [

@@ -1,4 +1,4 @@
-/** The runtime file of a daemon (INTERFACES.md): where its inspector listens and the token to show. */
+/** The runtime file of a daemon (docs/protocol.md): where its inspector listens and the token to show. */
 
 import * as v from 'valibot';
 

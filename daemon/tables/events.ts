@@ -9,7 +9,7 @@ import type { EntryKind, FileHandle, Ids, Nodeid } from './identity';
 import type { InodeTables } from './inodeTables';
 import type { FaultCall, PauseReason, ResumeReason, StopPoint } from './stops';
 
-/** The requests that look a name up, by themselves or on the way (virtio-fs.md 4.2). */
+/** The requests that look a name up, by themselves or on the way (virtiofsd's do_lookup and its callers). */
 export const LOOKUP_OPS = [
   'LOOKUP',
   'READDIRPLUS',

@@ -1,4 +1,4 @@
-/** How a lookup was answered, exactly one for each (hazards.md 3.0): the legend of every view. */
+/** How a lookup was answered, exactly one for each: the legend of every view. */
 
 export const HIT_KINDS = [
   'handle_hit',

@@ -51,6 +51,6 @@ export const MAX_HANDLE_BYTES = 128;
 
 /**
  * What an entry holds: an O_PATH descriptor, only a handle, or nothing (an entry that a failed
- * migration left behind, hazards.md 2.1).
+ * migration left behind).
  */
 export type EntryKind = 'file' | 'handle' | 'invalid';

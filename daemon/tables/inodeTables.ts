@@ -3,7 +3,7 @@
  *
  * The semantics are those of Rust virtiofsd 1.13 (src/passthrough/inode_store.rs), including what
  * it does wrong: an insert overwrites a key that another entry owns without a word, and removing an
- * entry removes its keys without asking who owns them by then (hazards.md 2.1).
+ * entry removes its keys without asking who owns them by then.
  *
  * Rows live in typed arrays and the hot operations (`claim`, `insert`, `forget`) allocate nothing;
  * what they found stands in `asked`, `inserted` and `forgotten` until the next call.

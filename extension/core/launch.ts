@@ -40,7 +40,7 @@ export interface Exit {
 const STOP_MS = 4_000;
 
 /**
- * The environment for the daemon (PLATFORM.md 5.3): without what would make it load foreign code
+ * The environment for the daemon: without what would make it load foreign code
  * (the auto-attach of a JavaScript debugger sets NODE_OPTIONS) or take part in VS Code's own
  * conversations, and with the one variable that makes Electron a plain node.
  */

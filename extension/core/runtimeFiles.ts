@@ -1,5 +1,5 @@
 /**
- * The daemons of this host, from the runtime files that they leave (INTERFACES.md): read once, then
+ * The daemons of this host, from the runtime files that they leave (docs/protocol.md): read once, then
  * followed by fs.watch, so that a daemon shows up and goes away by itself.
  */
 

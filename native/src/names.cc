@@ -30,7 +30,7 @@ int32_t takenBack(int parent, const char* name, int flags) {
   return -failure;
 }
 
-// CREATE: makes the file as the caller (O_CREAT|O_EXCL, virtio-fs.md 4.7 of the design) and
+// CREATE: makes the file as the caller (O_CREAT|O_EXCL, as virtiofsd's create does) and
 // identifies it through the new descriptor, so that nobody can put another file under the name in
 // between. The open descriptor stands in RESULT_OPEN_FD.
 int32_t create(State& state, int32_t parentSlot, int32_t nameAt, int32_t flags, int32_t mode,

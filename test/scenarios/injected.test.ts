@@ -1,5 +1,5 @@
 /**
- * Handles that fail now and then: the scenarios of hazards.md 3.3 and 2.1, with strace making
+ * Handles that fail now and then: one file under two node ids and a lost key, with strace making
  * name_to_handle_at fail at chosen calls.
  */
 

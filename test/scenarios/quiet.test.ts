@@ -1,5 +1,5 @@
 /**
- * Everyday work that must alarm nobody. Number reuse happens in it by the hundred (hazards.md 3.2);
+ * Everyday work that must alarm nobody. Number reuse happens in it by the hundred;
  * it is counted, and the count is compared with what the host's own handles say.
  */
 
@@ -153,7 +153,7 @@ scenario('everyday work on ext4', needs, () => {
         }
       }
       await expectQuiet();
-      // hazards.md 3.2: on ext4 nearly every file gets a number that was somebody's before.
+      // On ext4 nearly every file gets a number that was somebody's before.
       expect(openedH1(daemon).length).toBeGreaterThan(FILES / 4);
     },
   );

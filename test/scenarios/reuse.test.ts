@@ -1,4 +1,4 @@
-/** Inode numbers that come back: H1, H2, H7 of the catalogue (hazards.md 3.2). */
+/** Inode numbers that come back: H1, H2, H7 of the catalogue. */
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -17,7 +17,7 @@ import {
   serve,
 } from './share';
 
-/** Files made until one gets the number; xfs frees numbers in the background (hazards.md 3.2). */
+/** Files made until one gets the number; xfs frees numbers in the background. */
 const TRIES = 5_000;
 
 /**

@@ -113,7 +113,7 @@ for (const fileSystem of FILE_SYSTEMS) {
       fs.writeFileSync(daemon.host('doc'), 'old');
       await daemon.lookup('doc');
       const looked = await daemon.doing(() => save(daemon.guest('doc'), 'new'));
-      // The rename looks both names up in passing (virtio-fs.md 4.2).
+      // The rename looks both names up in passing (virtiofsd's before_invalidating_path).
       expect(looked.lookups.filter(({ op }) => op === 'RENAME').map(({ name }) => name)).toEqual(
         expect.arrayContaining(['doc', 'doc.new']),
       );

@@ -206,7 +206,7 @@ export function newFolder(fileSystem: string): string {
 
 // --- what the host itself says -------------------------------------------------------------------
 
-/** The generation in a handle of a file system, as a decimal string; the places are hazards.md 3.2. */
+/** The generation in a handle of a file system, as a decimal string; the places are those of each file system's encode_fh. */
 export function generation({ handle }: HostFile, fileSystem: FileSystemName): string | null {
   if (handle === null) return null;
   const at = { ext4: 4, xfs: handle.type > 128 ? 8 : 4, btrfs: 16, tmpfs: 0 }[fileSystem];
@@ -306,7 +306,7 @@ export async function serve(sharedDir: string, options: ServeOptions = {}): Prom
     child.once('error', reject);
     child.once('exit', () => reject(new Error(`The daemon did not start: ${log.join('\n')}`)));
   });
-  // The runtime file is there before the daemon says that it serves (INTERFACES.md).
+  // The runtime file is there before the daemon says that it serves (docs/protocol.md).
   const file = listRuntimeFiles((sentence) => log.push(sentence)).find(
     ({ transport }) => transport === `/dev/fuse on ${mount}`,
   );

@@ -117,7 +117,7 @@ describe('INIT', () => {
   };
 
   it('grants what is offered and wanted, and nothing else', () => {
-    // What Linux 6.1 offers to a guest, and what virtiofsd answers (virtio-fs.md 3.2).
+    // What Linux 6.1 offers to a guest, and what virtiofsd answers.
     const agreement = agree(offer(0x7bfffffb, 0xb), 0, 64, wishes);
     expect(agreement.flags.toString(16)).toBe('4844f829');
     expect(agreement.flags2).toBe(0);

@@ -35,7 +35,7 @@ export async function buildPage(
   return { dir, remove: () => rmSync(dir, { recursive: true, force: true }) };
 }
 
-/** PLATFORM.md 1. */
+/** For a browser without a display, a GPU or a network. */
 const FLAGS = [
   '--no-sandbox',
   '--disable-gpu',
