@@ -26,6 +26,8 @@ function realSuite(name, seconds) {
 export default defineConfig({
   resolve: { alias: { '#ui': at('./webview/ui/toolkit.ts') } },
   test: {
+    // Waits end when what they wait for happens; the default of a second is short for a busy machine.
+    expect: { poll: { timeout: 20_000 } },
     projects: [
       {
         extends: true,

@@ -22,9 +22,6 @@ import type { OpenSource, Source } from './source';
 import type { EndedWhy, FromWorker, WorkerStart } from './workerMessages';
 import { CONTROL } from './workerMessages';
 
-export type { Source } from './source';
-export type { Log } from './passthrough/options';
-
 export interface ServeOptions {
   readonly passthrough: Omit<PassthroughOptions, 'lookupRule'>;
   readonly lookupRule: LookupRuleName;

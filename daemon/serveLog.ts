@@ -4,7 +4,7 @@ import { writeSync } from 'node:fs';
 import type { Addon } from '../native/index';
 import type { LogLevel } from './options/logLevel';
 import { LOG_LEVELS } from './options/logLevel';
-import type { Log } from './serve';
+import type { Log } from './passthrough/options';
 
 /** Severities of syslog(3), for the facility LOG_USER. */
 const SYSLOG_PRIORITY = { error: 11, warn: 12, info: 14, debug: 15 } as const;

@@ -1,8 +1,7 @@
 /**
  * The file system's thread: serves requests in a blocking loop, changes the tables, records what
- * happens. It answers to nobody but the kernel, or
- * a virtual machine; the main thread reaches it through shared words and
- * the control descriptor.
+ * happens. It answers to nobody but the kernel, or a virtual machine; the main thread reaches it
+ * through shared words and the control descriptor.
  */
 
 import type { MessagePort } from 'node:worker_threads';

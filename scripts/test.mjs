@@ -66,7 +66,7 @@ const SUITES = [
   { name: 'unit', components: ['git'], commands: [vitest('unit', '--coverage')] },
   {
     name: 'filesystem',
-    components: [...FILE_SYSTEMS, 'git', 'gcc', 'make', 'sqlite3', 'rsync', 'setfattr'],
+    components: [...FILE_SYSTEMS, 'git', 'gcc', 'make', 'sqlite3', 'rsync', 'setfattr', 'setfacl'],
     cannot: cannotMount,
     commands: [vitest('filesystem')],
   },

@@ -40,6 +40,12 @@ interface Picture {
   readonly of: Span;
 }
 
+/** What was asked for: a picture of other rows, or of fewer cells than fit, is not the one to show. */
+interface Question {
+  readonly of: Span;
+  readonly cells: number;
+}
+
 export class OverviewStrip {
   readonly element: HTMLElement;
   readonly #canvas = el('canvas', {
@@ -56,6 +62,7 @@ export class OverviewStrip {
 
   #rows = 0;
   #picture: Picture | undefined;
+  #answered: Question | undefined;
   #grid: CellGrid = gridOf(0, 1, 1, 1, MOST_CELLS);
   #k: number;
   /** The first row in the strip, as a share of all rows. */
@@ -175,7 +182,7 @@ export class OverviewStrip {
     this.element.dataset['size'] = String(this.#grid.size);
     this.element.dataset['columns'] = String(this.#grid.columns);
     this.#tellAgain();
-    if (this.#picture?.of.from !== span.from || this.#picture.of.to !== span.to) this.#refresh();
+    if (!this.#isAnswered({ of: span, cells: this.#grid.cells })) this.#refresh();
   }
 
   #span(): Span {
@@ -183,6 +190,11 @@ export class OverviewStrip {
     const rows = Math.max(1, Math.round(this.#rows / this.#k));
     const from = Math.max(0, Math.min(Math.round(this.#from * this.#rows), this.#rows - rows));
     return { from, to: from + rows };
+  }
+
+  #isAnswered({ of, cells }: Question): boolean {
+    const last = this.#answered;
+    return last?.of.from === of.from && last.of.to === of.to && last.cells === cells;
   }
 
   #refresh(): void {
@@ -195,19 +207,20 @@ export class OverviewStrip {
       }, wait);
       return;
     }
-    const of = this.#span();
-    const covered = this.#picture?.of.from === of.from && this.#picture.of.to === of.to;
-    if (!this.#stale && covered) return;
+    const question: Question = { of: this.#span(), cells: this.#grid.cells };
+    if (!this.#stale && this.#isAnswered(question)) return;
+    const { of } = question;
     this.#asking = true;
     this.#stale = false;
     this.#askedAt = performance.now();
-    this.actions.cells(of.from, of.to, this.#grid.cells).then(
+    this.actions.cells(of.from, of.to, question.cells).then(
       ({ rows, cells }) => {
         this.#asking = false;
         const grown = rows !== this.#rows;
         this.#rows = rows;
         if (grown) this.#limitZoom();
         this.#picture = { cells, of };
+        this.#answered = question;
         // The rows were not known yet, or became more: then these cells stand for a part only.
         if (grown) this.#stale = true;
         this.actions.dirty();

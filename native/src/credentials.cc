@@ -14,14 +14,13 @@ namespace {
 
 constexpr uint32_t kKeep = static_cast<uint32_t>(-1);
 
-// Puts CAP_DAC_OVERRIDE back into the effective set after the uid was switched: a guest that does
-// not send supplementary groups has checked group permissions by itself (virtiofsd does the same).
-bool raiseDacOverride() {
+// Puts a capability back into the calling thread's effective set. Returns 0, or -1 with errno set.
+long raiseCapability(int capability) {
   struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
   struct __user_cap_data_struct data[2] = {};
-  if (syscall(SYS_capget, &header, data) < 0) return false;
-  data[0].effective |= 1u << CAP_DAC_OVERRIDE;
-  return syscall(SYS_capset, &header, data) == 0;
+  if (syscall(SYS_capget, &header, data) < 0) return -1;
+  data[0].effective |= 1u << capability;
+  return syscall(SYS_capset, &header, data);
 }
 
 // Takes CAP_FSETID out of the calling thread's effective set: 1, or 0 when it is not in there, or
@@ -33,14 +32,6 @@ int32_t dropFsetid() {
   if ((data[0].effective & (1u << CAP_FSETID)) == 0) return 0;
   data[0].effective &= ~(1u << CAP_FSETID);
   return syscall(SYS_capset, &header, data) < 0 ? -errno : 1;
-}
-
-long raiseFsetid() {
-  struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
-  struct __user_cap_data_struct data[2] = {};
-  if (syscall(SYS_capget, &header, data) < 0) return -1;
-  data[0].effective |= 1u << CAP_FSETID;
-  return syscall(SYS_capset, &header, data);
 }
 
 // A thread that cannot get its own identity back would serve later requests with a stranger's
@@ -81,7 +72,9 @@ CredentialSwitch::CredentialSwitch(State& state)
       return;
     }
     uidSwitched_ = true;
-    if ((wanted[3] & layout::kCredsKeepDacOverride) && !raiseDacOverride()) {
+    // The change of the uid took it away, but a guest that does not send supplementary groups has
+    // checked group permissions by itself (virtiofsd does the same).
+    if ((wanted[3] & layout::kCredsKeepDacOverride) && raiseCapability(CAP_DAC_OVERRIDE) != 0) {
       failure_ = errno;
       restore();
       return;
@@ -119,7 +112,7 @@ WithoutFsetid::WithoutFsetid(bool wanted) {
 WithoutFsetid::~WithoutFsetid() {
   if (!dropped_) return;
   const int kept = errno;
-  mustRestore(raiseFsetid(), "capabilities");
+  mustRestore(raiseCapability(CAP_FSETID), "capabilities");
   errno = kept;
 }
 
@@ -130,7 +123,7 @@ namespace {
 int32_t giveUpFsetid(State&) { return dropFsetid(); }
 
 int32_t takeBackFsetid(State&) {
-  mustRestore(raiseFsetid(), "capabilities");
+  mustRestore(raiseCapability(CAP_FSETID), "capabilities");
   return 0;
 }
 

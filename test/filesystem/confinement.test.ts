@@ -250,7 +250,7 @@ describe('--sandbox=namespace, which is the default', () => {
         const now = await observer.client.call('snapshot', {});
         expect(now.entries).toHaveLength(3);
         return now;
-      });
+      }, 20_000);
       expect(snapshot.target).toMatchObject({
         pid: daemon.launcher,
         sharedDir: shared,

@@ -39,7 +39,7 @@ export interface Difference {
 }
 
 const LONG_AGO = new Date('2020-02-02T20:20:20Z');
-const LIMIT_MS = 10_000;
+const LIMIT_MS = 30_000;
 const SILENCE_MS = 300;
 
 /**

@@ -18,7 +18,7 @@ import { CaseOver, Session } from './transcript';
 const { O_APPEND, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY } = fs.constants;
 const S_IFREG = 0o100000;
 const S_IFIFO = 0o010000;
-const LIMIT_MS = 10_000;
+const LIMIT_MS = 30_000;
 const NAMES = ['a', 'b', 'c', 'd', 'e', 'x'.repeat(255), Buffer.from([0xc3, 0x28])] as const;
 const USER = { uid: 1000, gid: 1000, pid: 3 };
 

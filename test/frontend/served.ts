@@ -50,7 +50,7 @@ export async function served(
 
 /** Waits until the daemon has said this: its log is written by another thread than its answers. */
 export async function said(daemon: Daemon, what: RegExp): Promise<void> {
-  const limit = Date.now() + 10_000;
+  const limit = Date.now() + 30_000;
   while (!what.test(daemon.log())) {
     if (Date.now() > limit) throw new Error(`The daemon did not say ${what}: ${daemon.log()}`);
     await new Promise((resolve) => setTimeout(resolve, 5));

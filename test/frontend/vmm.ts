@@ -51,7 +51,7 @@ export interface VmmOptions {
 /** virtio_fs_config of linux/virtio_fs.h: char tag[36], le32 num_request_queues. */
 const CONFIG_SIZE = 40;
 const HIPRIO_QUEUES = 1;
-const DEFAULT_LIMIT = 10_000;
+const DEFAULT_LIMIT = 30_000;
 
 interface Order {
   readonly protocol: bigint;

@@ -345,7 +345,7 @@ export interface Looked {
 }
 
 /** How long an event is waited for before the test fails with what came instead. */
-const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 30_000;
 
 interface Waiter {
   readonly predicate: (event: EventJson) => boolean;

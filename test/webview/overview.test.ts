@@ -21,9 +21,17 @@ afterAll(async () => {
   built.remove();
 });
 
-async function open(scene: Scene, deviceScaleFactor = 1) {
+async function open(
+  scene: Scene,
+  deviceScaleFactor = 1,
+  init: (page: Page) => Promise<void> = async () => {},
+) {
   const peer = await Peer.start(scene, built.dir);
-  const opened = await openPage(browser, peer.page, { colorScheme: 'dark', deviceScaleFactor });
+  const opened = await openPage(browser, peer.page, {
+    colorScheme: 'dark',
+    deviceScaleFactor,
+    init,
+  });
   await drawn(opened.page, scene.seq);
   await opened.page.locator(`.overview[data-rows="${scene.cells.length}"]`).waitFor();
   return { peer, ...opened };
@@ -98,6 +106,26 @@ test('a cell says what it stands for, and a single one leads to its entry', asyn
   await page.keyboard.press('Enter');
   const next = page.locator('.row[data-node="5"]');
   await expect.poll(() => next.getAttribute('class')).toContain('selected');
+  expect(complaints).toEqual([]);
+  await close();
+  await peer.close();
+});
+
+test('cells asked for before the first drawing are asked for again after it', async () => {
+  // On a busy machine a frame comes later than the next question (a tenth of a second).
+  const lateFrames = async (page: Page) => {
+    await page.addInitScript(() => {
+      const soon = window.requestAnimationFrame.bind(window);
+      window.requestAnimationFrame = (draw) => window.setTimeout(() => soon(draw), 400);
+    });
+  };
+  const scene = hazardScene();
+  const { peer, page, complaints, close } = await open(scene, 1, lateFrames);
+  const strip = page.locator('[data-testid="overview"]');
+  await strip.focus();
+  await page.keyboard.press('Home');
+  for (let step = 0; step < 5; step++) await page.keyboard.press('ArrowRight');
+  await expect.poll(() => strip.getAttribute('aria-valuetext')).toBe('Row 5: identity');
   expect(complaints).toEqual([]);
   await close();
   await peer.close();

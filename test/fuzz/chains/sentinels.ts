@@ -80,10 +80,15 @@ export class Sentinels {
     u16[ring + 1] = this.#offered;
   }
 
+  /** How many that were offered have not been given back. */
+  get left(): number {
+    const used = this.#memory.u16[((SENTINELS.offset + USED) >> 1) + 1] ?? 0;
+    return (this.#offered - used) & 0xffff;
+  }
+
   /** All that were offered must have been given back. */
   check(): void {
-    const used = this.#memory.u16[((SENTINELS.offset + USED) >> 1) + 1];
-    must(used === (this.#offered & 0xffff), () => `A request in good order was left in its ring.`);
+    must(this.left === 0, () => `A request in good order was left in its ring.`);
   }
 
   end(): void {

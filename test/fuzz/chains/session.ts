@@ -42,6 +42,8 @@ const TABLE_BYTES = 0x800;
 const RINGS = 3;
 /** Requests that an input puts into a ring. */
 const MOST_OFFERED = 4;
+/** Each ends early only by chance. */
+const MOST_TURNS = 8;
 const SILENT: ReadonlySet<number> = new Set([2, 36, 38, 42]);
 const OPCODES = [1, 1, 3, 14, 35, Opcode.READ, Opcode.READ, Opcode.WRITE, Opcode.WRITE, 2, 42, 38];
 /** Surrounds the room for a reply, where nothing must be written. */
@@ -401,7 +403,17 @@ class Device {
   /** Lets the device take what is there: at most as many requests as there are sentinels. */
   #serve(): void {
     this.#sentinels.offer(MOST_OFFERED);
-    let left = MOST_OFFERED;
+    // A chain that is changed meanwhile may lead to a sentinel's request and end the wait too early:
+    // what was left is taken in a further turn.
+    for (let turn = 0; turn < MOST_TURNS && this.#sentinels.left > 0; turn++) this.#serveTurn();
+    this.#sentinels.check();
+    const { u16 } = this.#memory;
+    // What a driver's flags say is not remembered from one input to the next.
+    u16[this.#ring().available >> 1] = 0;
+  }
+
+  #serveTurn(): void {
+    let { left } = this.#sentinels;
     let length = this.#native.ringNext(0);
     while (length > 0) {
       const reply = this.#handle(length);
@@ -414,10 +426,6 @@ class Device {
       length = this.#native.ringNext(reply);
     }
     must(length === 0, () => `ringNext returned ${length}.`);
-    this.#sentinels.check();
-    const { u16 } = this.#memory;
-    // What a driver's flags say is not remembered from one input to the next.
-    u16[this.#ring().available >> 1] = 0;
   }
 
   /** Answers like a file system, with the checks that one makes. */
