@@ -332,6 +332,9 @@ export class RecordGlance {
   inserted = false;
   /** The candidate that was inserted; only valid when `inserted`. */
   readonly candidate = new Candidate();
+  /** When the inserted file was born; -1 seconds: unknown. Only valid when `inserted`. */
+  birthSeconds = -1;
+  birthNanoseconds = 0;
   nameAt = 0;
   nameLength = 0;
   /** The bytes that `nameAt` counts in. */
@@ -383,7 +386,11 @@ export class RecordGlance {
     let end = at + L.candidate;
     if ((flags & FLAG_IDENTIFIED) !== 0) {
       const length = words[end + C.handleLength] ?? NO_HANDLE;
-      if (this.inserted) this.#read(end, length);
+      if (this.inserted) {
+        this.#read(end, length);
+        this.birthSeconds = getDouble(words, at + L.btimeSeconds);
+        this.birthNanoseconds = words[at + L.btimeNanoseconds] ?? 0;
+      }
       end += C.handleWords + handleWordCount(length);
     }
     this.nameAt = end * 4;

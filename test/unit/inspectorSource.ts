@@ -34,6 +34,8 @@ export interface LookupOptions {
   readonly op?: LookupOp;
   readonly handleErrno?: number;
   readonly probe?: ProbeResult;
+  /** The second in which the file was born. */
+  readonly birth?: number;
 }
 
 type Unstamped = TableEvent extends infer E
@@ -49,6 +51,8 @@ export class Source {
   /** Probes that were asked for and not yet answered. */
   readonly probes: Omit<Probe, 'errno'>[] = [];
   readonly model: LiveModel;
+  /** Of the next event, in milliseconds since the epoch. */
+  time = 1_795_000_000_000;
   /** Whether `events` collects them; for long runs it does not. */
   collects = true;
   readonly #candidate = new Candidate();
@@ -145,7 +149,7 @@ export class Source {
     for (const probe of this.probes.splice(0)) this.model.probed({ ...probe, errno });
   }
 
-  #asked(name: string | Uint8Array, { parent, op, handleErrno, probe }: LookupOptions) {
+  #asked(name: string | Uint8Array, { parent, op, handleErrno, probe, birth }: LookupOptions) {
     return {
       type: 'lookup',
       op: op ?? 'LOOKUP',
@@ -155,7 +159,16 @@ export class Source {
       handleErrno: handleErrno ?? 0,
       durationNs: 1_000,
       probe: probe ?? 'not-probed',
-      spare: null,
+      spare:
+        birth === undefined
+          ? null
+          : {
+              btime: { seconds: birth, nanoseconds: 0 },
+              subvol: null,
+              nlink: 1,
+              mntIdUnique: null,
+              fsType: null,
+            },
     } as const satisfies Partial<LookupEvent>;
   }
 
@@ -166,7 +179,7 @@ export class Source {
   }
 
   #fold(event: Unstamped): void {
-    const stamped = { ...event, seq: this.model.nextSeq++, time: 1_795_000_000_000 };
+    const stamped = { ...event, seq: this.model.nextSeq++, time: this.time };
     this.model.fold(stamped);
   }
 
