@@ -96,7 +96,8 @@ describe('reading', () => {
 
   it('names the line that is wrong, and how', () => {
     const good = lines(eventful().events).split('\n');
-    const at = (line: number, text: string) => good.with(line - 1, text).join('\n');
+    const at = (line: number, text: string) =>
+      good.map((known, i) => (i === line - 1 ? text : known)).join('\n');
     expect(() => parseRecording(at(3, '{"seq":"3"'), FILE)).toThrow(
       /^Line 3 of recording.jsonl is no recorded event: /,
     );
