@@ -127,6 +127,7 @@ export class InspectorSession {
     this.history = history;
     this.#pages = null;
     this.#map?.startOver(model, history);
+    this.#lanes?.startOver(model);
     this.#mapVersion = -1;
     this.#statusVersion = -1;
     if (this.#followFrom !== null) this.#followFrom = 1;

@@ -28,12 +28,16 @@ export class LanesView {
   #plan: Plan | null = null;
   #version = 0;
 
-  /** @param now the clock, in milliseconds since the epoch */
   constructor(
-    private readonly model: LiveModel,
+    private model: LiveModel,
     private request: LanesRequest,
-    private readonly now: () => number = Date.now,
   ) {}
+
+  /** A replay has begun anew. */
+  startOver(model: LiveModel): void {
+    this.model = model;
+    this.#plan = null;
+  }
 
   /** Looks elsewhere. */
   move(request: LanesRequest): void {
@@ -56,7 +60,7 @@ export class LanesView {
   window(): LanesWindow {
     const { model, request } = this;
     const { lanes: lanesKept } = model;
-    const now = this.now();
+    const now = model.now;
     const plan = this.#currentPlan(now);
     const at = this.#revealed(plan.lanes);
     const last = Math.max(0, plan.lanes.length - request.count);
@@ -223,7 +227,7 @@ function laneTest(query: string, model: LiveModel): LaneTest {
   if (number === undefined) return named;
   const isIno = ({ key }: Lane): boolean => idsOf(key).ino === number;
   const isNode = ({ bars }: Lane): boolean => bars.some((bar) => String(bar.nodeid) === number);
-  switch (field?.toLowerCase()) {
+  switch (field?.toLowerCase() ?? '') {
     case 'ino':
       return isIno;
     case 'node':

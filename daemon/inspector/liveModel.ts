@@ -238,6 +238,11 @@ export class LiveModel {
     };
   }
 
+  /** Milliseconds since the epoch; a recording's clock stands where it has been played to. */
+  get now(): number {
+    return this.target.kind === 'replay' ? this.#time : Date.now();
+  }
+
   /** Bytes that the model takes for the tables, the names and the overview. */
   get byteLength(): number {
     return (

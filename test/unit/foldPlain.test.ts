@@ -153,7 +153,7 @@ function shown({ model, events }: Follower) {
     cells: model.overview.cells(0, Math.max(1, model.tables.rowLimit), 100),
     lastLookup: model.lastLookupSeq,
     touched: model.touchedSince(0),
-    lanes: new LanesView(model, ALL_LANES, () => 0).window(),
+    lanes: new LanesView(model, ALL_LANES).window().lanes,
     events: events(),
   };
 }
