@@ -11,6 +11,7 @@ import { addDebugCommands } from './debugCommands';
 import { addServeCommand } from './serveCommand';
 import { serveConfined } from './start';
 import { addObserverCommands } from './observerCommands';
+import { addWhyCommand } from './whyCommand';
 
 // Set for Electron as Node; programs that the daemon starts must not inherit it.
 delete process.env['ELECTRON_RUN_AS_NODE'];
@@ -26,6 +27,7 @@ async function main(): Promise<void> {
     .exitOverride();
   addServeCommand(program);
   addObserverCommands(program);
+  addWhyCommand(program);
   addDebugCommands(program);
   addDapCommand(program);
   addCheckCommand(program);

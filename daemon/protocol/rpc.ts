@@ -14,6 +14,7 @@
  * | entry         | { nodeid }       | entryDetail                                                  |
  * | row           | { row }          | { nodeid } of the entry in a row of the overview, or null    |
  * | hazards       | { from?, count } | open hazards, the worst first, and totals                    |
+ * | why           | { about }        | whyResult: how something was decided, and what to do         |
  * | status.watch  | {}               | Status; then `status` notifications                          |
  *
  * The debugger's methods are in debug.ts.
@@ -32,6 +33,7 @@ import {
   targetJson,
 } from './json';
 import { entryRow, mapRequest, mapWindow, overviewRequest, statusJson } from './map';
+import { whyRequest, whyResult } from './why';
 
 /** Above this many entries a snapshot is read in pages. */
 export const SNAPSHOT_ENTRIES = 5_000;
@@ -101,6 +103,7 @@ export const METHODS = {
       closed: v.optional(v.record(v.string(), v.number()), {}),
     }),
   },
+  why: { request: whyRequest, result: whyResult },
   'status.watch': { request: empty, result: statusJson },
   ...DEBUG_METHODS,
 } as const;
