@@ -18,7 +18,7 @@ export function whyText({ title, traces, now, cause, advice, reproduce }: WhyJso
     ...traces.map((trace) => traceText(trace, trace.title === title)),
     ...(now === null ? [] : [wrap(`Now: ${now}`, '')]),
     ...(cause === null ? [] : [causeText(cause)]),
-    advice.map((line) => wrap(`What to do: ${line}`, '            ', '')).join('\n'),
+    adviceText(advice),
     ['See it yourself:', ...reproduce.split('\n').map((line) => `  ${line}`)].join('\n'),
   ];
   return parts.join('\n\n');
@@ -29,19 +29,33 @@ function traceText({ seq, time, title, steps, rules, unknown }: TraceJson, known
   return [
     known ? `${head}:` : `${printable(title)} (${head}):`,
     ...steps.map((step, index) => wrap(`${index + 1}. ${step}`, '     ', '  ')),
-    ...(rules.length === 0 ? [] : ['', 'What each lookup rule answers (> the one in force):']),
-    ...rules.map(ruleText),
+    ...rulesText(rules),
     ...(unknown === null ? [] : [wrap(unknown, '  ')]),
   ].join('\n');
 }
 
+function rulesText(rules: readonly RuleAnswerJson[]): string[] {
+  const [first] = rules;
+  if (first === undefined) return [];
+  const allWell = rules.every(
+    ({ verdict, nodeid }) => MARKS[verdict] === ' ' && nodeid === first.nodeid,
+  );
+  if (allWell) {
+    const answer = first.nodeid === null ? 'a new node' : `node ${first.nodeid}`;
+    return ['', `Every lookup rule answers the same: ${answer}.`];
+  }
+  return ['', 'What each lookup rule answers (> the one in force):', ...rules.map(ruleText)];
+}
+
+function adviceText(advice: readonly string[]): string {
+  const [only, ...others] = advice;
+  if (only !== undefined && others.length === 0) return wrap(`What to do: ${only}`, '  ', '');
+  return ['What to do:', ...advice.map((line) => wrap(line, '    ', '  - '))].join('\n');
+}
+
 function ruleText({ rule, current, verdict, says }: RuleAnswerJson): string {
   const loud = verdict === 'wrong_file' ? `WRONG FILE: ${says}` : says;
-  return wrap(
-    loud,
-    ' '.repeat(20),
-    `${current ? '>' : ' '} ${MARKS[verdict]} ${rule.padEnd(15)} `,
-  );
+  return wrap(loud, ' '.repeat(20), `${current ? '>' : ' '} ${MARKS[verdict]} ${rule.padEnd(15)} `);
 }
 
 function causeText({ errno, kind, sentence, evidence }: CauseJson): string {

@@ -37,9 +37,9 @@ export function reproduction(scene: Scene): string {
       ]);
     case 'stale':
       return inNewShare('--inode-file-handles mandatory', [
-        'mkdir share/d; exec 3< guest; cd guest/d       # node 2',
-        'rmdir ../../share/d; ls                        # Stale file handle',
-        'cd ../..; virtiofsd-inspector why $! ESTALE',
+        'mkdir share/d',
+        '(cd guest/d && rmdir ../../share/d && ls)      # Stale file handle',
+        'virtiofsd-inspector why $! ESTALE',
       ]);
     case 'too_many_files':
       return inNewShare('--inode-file-handles never --rlimit-nofile 700', [

@@ -77,7 +77,7 @@ function answersOf({ byIds, handle, hit }: LookupEvent, rule: LookupRule): Table
 function handleStep({ nodeid, verdict }: TableAnswer): string {
   switch (verdict) {
     case 'accepted':
-      return `inodes_by_handle leads to node ${nodeid}: the generation in a handle tells a file from the next owner of its number, so this is the file.`;
+      return `inodes_by_handle leads to node ${nodeid}: the same handle, so the same file.`;
     case 'unknown':
     case 'refused':
       return 'inodes_by_handle has no such key.';

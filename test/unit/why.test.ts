@@ -30,7 +30,7 @@ const verdicts = (source: Source, about: WhySubject) =>
   );
 
 const newest = (source: Source): WhySubject => ({
-  seq: String(source.events.findLast(({ type }) => type === 'lookup')?.seq ?? 0),
+  seq: String(source.events.filter(({ type }) => type === 'lookup').at(-1)?.seq ?? 0),
 });
 
 describe('the trace of a lookup', () => {
