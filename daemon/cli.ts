@@ -10,6 +10,7 @@ import { addDapCommand } from './dapCommand';
 import { addDebugCommands } from './debugCommands';
 import { addServeCommand } from './serveCommand';
 import { serveConfined } from './start';
+import { addReplayCommands } from './replayCommands';
 import { addObserverCommands } from './observerCommands';
 import { addWhyCommand } from './whyCommand';
 
@@ -28,6 +29,7 @@ async function main(): Promise<void> {
   addServeCommand(program);
   addObserverCommands(program);
   addWhyCommand(program);
+  addReplayCommands(program);
   addDebugCommands(program);
   addDapCommand(program);
   addCheckCommand(program);

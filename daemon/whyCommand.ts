@@ -45,14 +45,9 @@ export function subjectsOf(word: string): readonly WhySubject[] {
     if (!/^[0-9]{1,15}$/.test(text)) throw new InvalidArgumentError(`“${text}” is no number.`);
     return String(Number(text));
   };
-  switch (field) {
-    case 'node':
-      return [{ nodeid: number(value) }];
-    case 'seq':
-      return [{ seq: number(value) }];
-    case 'path':
-      return [{ path: value }];
-  }
+  if (field === 'node') return [{ nodeid: number(value) }];
+  if (field === 'seq') return [{ seq: number(value) }];
+  if (field === 'path') return [{ path: value }];
   if (/^[0-9]+$/.test(word)) return [{ nodeid: number(word) }, { seq: number(word) }];
   if (/^E[A-Z0-9]{2,}$/.test(word)) return [{ errno: word }];
   if (/^H[1-9][0-9]?$/.test(word)) return [{ hazard: word }];

@@ -84,11 +84,8 @@ function wrap(text: string, indent: string, first = indent): string {
 
 /** A name may hold what would drive the terminal. */
 function printable(text: string): string {
-  return [...text]
-    .map((letter) =>
-      letter < ' ' || (letter >= '\x7f' && letter < '\xa0')
-        ? `\\x${letter.charCodeAt(0).toString(16).padStart(2, '0')}`
-        : letter,
-    )
-    .join('');
+  return text.replaceAll(
+    /[\p{Cc}]/gu,
+    (letter) => `\\x${letter.charCodeAt(0).toString(16).padStart(2, '0')}`,
+  );
 }

@@ -17,7 +17,7 @@
  * | why           | { about }        | whyResult: how something was decided, and what to do         |
  * | status.watch  | {}               | Status; then `status` notifications                          |
  *
- * The debugger's methods are in debug.ts.
+ * The debugger's methods are in debug.ts, those of tours in tour.ts.
  */
 
 import * as v from 'valibot';
@@ -34,6 +34,7 @@ import {
 } from './json';
 import { entryRow, mapRequest, mapWindow, overviewRequest, statusJson } from './map';
 import { whyRequest, whyResult } from './why';
+import { TOUR_METHODS, TOUR_NOTIFICATIONS } from './tour';
 
 /** Above this many entries a snapshot is read in pages. */
 export const SNAPSHOT_ENTRIES = 5_000;
@@ -106,6 +107,7 @@ export const METHODS = {
   why: { request: whyRequest, result: whyResult },
   'status.watch': { request: empty, result: statusJson },
   ...DEBUG_METHODS,
+  ...TOUR_METHODS,
 } as const;
 
 export type MethodName = keyof typeof METHODS;
@@ -121,6 +123,7 @@ export const NOTIFICATIONS = {
   map: mapWindow,
   status: statusJson,
   ...DEBUG_NOTIFICATIONS,
+  ...TOUR_NOTIFICATIONS,
 } as const;
 
 export type NotificationName = keyof typeof NOTIFICATIONS;

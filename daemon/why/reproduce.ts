@@ -88,14 +88,10 @@ function look({ pid, sharedDir, transport }: Target, path: string | null): strin
 
 /** One word for bash. Names come as they are shown: other bytes as `\xNN`, a backslash doubled. */
 export function shellWord(text: string): string {
-  if (/^[\w./:@%+-]+$/.test(text) && !text.startsWith('-')) return text;
-  const escaped = [...text].some((letter) => letter === '\\' || letter < ' ' || letter === '\x7f');
-  if (!escaped) return `'${text.replaceAll("'", `'\\''`)}'`;
-  const word = [...text].map((letter) => {
-    if (letter === "'") return "\\'";
-    return letter < ' ' || letter === '\x7f'
-      ? `\\x${letter.charCodeAt(0).toString(16).padStart(2, '0')}`
-      : letter;
-  });
-  return `$'${word.join('')}'`;
+  if (/^[\w./:@%+][\w./:@%+-]*$/.test(text)) return text;
+  if (!/[\p{Cc}\\]/u.test(text)) return `'${text.replaceAll("'", "'\\''")}'`;
+  const word = text
+    .replaceAll("'", "\\'")
+    .replaceAll(/\p{Cc}/gu, (letter) => `\\x${letter.charCodeAt(0).toString(16).padStart(2, '0')}`);
+  return `$'${word}'`;
 }

@@ -73,7 +73,12 @@ function ofEvent(past: Past, event: InspectorEvent): WhyJson | null {
       return ofEntry(past, event.nodeid);
     case 'key_stolen':
       return ofEntry(past, event.by);
-    default:
+    case 'init':
+    case 'destroy':
+    case 'resync':
+    case 'paused':
+    case 'resumed':
+    case 'injected':
       return null;
   }
 }
