@@ -34,8 +34,10 @@ export interface LookupOptions {
   readonly op?: LookupOp;
   readonly handleErrno?: number;
   readonly probe?: ProbeResult;
-  /** The second in which the file was born. */
-  readonly birth?: number;
+  /** Seconds of the file's birth, where its file system keeps it. */
+  readonly btime?: number;
+  /** f_type. */
+  readonly fsType?: number;
 }
 
 type Unstamped = TableEvent extends infer E
@@ -149,7 +151,8 @@ export class Source {
     for (const probe of this.probes.splice(0)) this.model.probed({ ...probe, errno });
   }
 
-  #asked(name: string | Uint8Array, { parent, op, handleErrno, probe, birth }: LookupOptions) {
+  #asked(name: string | Uint8Array, options: LookupOptions) {
+    const { parent, op, handleErrno, probe, btime, fsType } = options;
     return {
       type: 'lookup',
       op: op ?? 'LOOKUP',
@@ -160,14 +163,14 @@ export class Source {
       durationNs: 1_000,
       probe: probe ?? 'not-probed',
       spare:
-        birth === undefined
+        btime === undefined && fsType === undefined
           ? null
           : {
-              btime: { seconds: birth, nanoseconds: 0 },
+              btime: btime === undefined ? null : { seconds: btime, nanoseconds: 0 },
               subvol: null,
               nlink: 1,
               mntIdUnique: null,
-              fsType: null,
+              fsType: fsType ?? null,
             },
     } as const satisfies Partial<LookupEvent>;
   }

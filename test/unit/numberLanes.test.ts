@@ -95,8 +95,8 @@ describe('which numbers are lanes', () => {
 
   it('tells files without handles apart by their birth, and says when it cannot', () => {
     const source = new Source('never');
-    at(source, 1).forget(source.lookup('a', { ino: 13, generation: null }, { birth: 5 }));
-    at(source, 2).forget(source.lookup('a', { ino: 13, generation: null }, { birth: 6 }));
+    at(source, 1).forget(source.lookup('a', { ino: 13, generation: null }, { btime: 5 }));
+    at(source, 2).forget(source.lookup('a', { ino: 13, generation: null }, { btime: 6 }));
     at(source, 3).lookup('a', { ino: 13, generation: null });
     at(source, 3).forget(source.lookup('b', { ino: 14, generation: null }));
     at(source, 4).lookup('c', { ino: 14, generation: null });
@@ -105,8 +105,8 @@ describe('which numbers are lanes', () => {
 
   it('shows two entries for one file as one colour', () => {
     const source = new Source();
-    at(source, 1).lookup('foo', { ino: 12, generation: 1 }, { birth: 5 });
-    at(source, 2).lookup('link', { ino: 12, generation: null }, { birth: 5, handleErrno: 95 });
+    at(source, 1).lookup('foo', { ino: 12, generation: 1 }, { btime: 5 });
+    at(source, 2).lookup('link', { ino: 12, generation: null }, { btime: 5, handleErrno: 95 });
     const [lane] = look(source).lanes;
     expect(lane === undefined ? '' : text(lane)).toBe('12: 2a> 3a>');
     expect(lane).toMatchObject({ class: 'twice', owners: 1, overlapSince: null });
@@ -310,7 +310,7 @@ it('folds to what every event looked at again says', () => {
             { ino: s.ino, generation: s.generation },
             {
               ...(s.generation === null ? { handleErrno: 95 } : {}),
-              ...(s.birth === null ? {} : { birth: s.birth }),
+              ...(s.birth === null ? {} : { btime: s.birth }),
             },
           );
           continue;

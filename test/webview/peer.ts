@@ -152,6 +152,7 @@ export class Peer {
       case 'lanes.watch':
       case 'lanes.stop':
       case 'hazards':
+      case 'why':
       case 'debug.attach':
       case 'debug.heartbeat':
       case 'debug.detach':
