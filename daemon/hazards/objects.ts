@@ -26,7 +26,9 @@ export const typeChange: HazardRule = {
   onEvent(event, view) {
     if (event.type !== 'lookup' || event.nodeid === null) return null;
     const entry = view.tables.entry(event.nodeid);
-    if (entry === undefined || ((entry.mode ^ event.mode) & S_IFMT) === 0) return null;
+    // A recording may not say what was found.
+    if (entry === undefined || event.mode === 0) return null;
+    if (((entry.mode ^ event.mode) & S_IFMT) === 0) return null;
     const was = typeText(entry.mode);
     const is = typeText(event.mode);
     return {

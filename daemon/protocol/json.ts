@@ -121,6 +121,8 @@ export const lookupJson = v.object({
   nodeid: v.nullable(decimal),
   errno: v.nullable(v.string()),
   durationNs: v.number(),
+  /** Of the file that was found; left out by older daemons. */
+  mode: v.optional(v.number()),
   /** When the entry that answered was probed: whether it still is what was asked for. */
   probe: v.nullable(v.picklist(['same', 'different'])),
   /** What differs, and the values that the descriptor or handle gave; left out when nothing does. */

@@ -16,7 +16,7 @@
  * | hazards       | { from?, count } | open hazards, the worst first, and totals                    |
  * | status.watch  | {}               | Status; then `status` notifications                          |
  *
- * The debugger's methods are in debug.ts.
+ * The debugger's methods are in debug.ts, those of tours in tour.ts.
  */
 
 import * as v from 'valibot';
@@ -32,6 +32,7 @@ import {
   targetJson,
 } from './json';
 import { entryRow, mapRequest, mapWindow, overviewRequest, statusJson } from './map';
+import { TOUR_METHODS, TOUR_NOTIFICATIONS } from './tour';
 
 /** Above this many entries a snapshot is read in pages. */
 export const SNAPSHOT_ENTRIES = 5_000;
@@ -103,6 +104,7 @@ export const METHODS = {
   },
   'status.watch': { request: empty, result: statusJson },
   ...DEBUG_METHODS,
+  ...TOUR_METHODS,
 } as const;
 
 export type MethodName = keyof typeof METHODS;
@@ -118,6 +120,7 @@ export const NOTIFICATIONS = {
   map: mapWindow,
   status: statusJson,
   ...DEBUG_NOTIFICATIONS,
+  ...TOUR_NOTIFICATIONS,
 } as const;
 
 export type NotificationName = keyof typeof NOTIFICATIONS;
