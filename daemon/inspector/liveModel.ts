@@ -40,6 +40,8 @@ export interface DirectoryCount {
   attention: number;
 }
 
+const S_IFMT = 0o170000;
+
 /** Lookups that a viewer may still want to see flash. */
 const RECENT = 512;
 
@@ -140,7 +142,7 @@ export class LiveModel {
     if (!record.plain || this.#filesWithoutKey.size > 0) return false;
     if (record.kind === 'lookup') {
       const ordinary = record.hit !== 'fallback_hit' && record.hit !== 'fallback_rejected';
-      if (!ordinary || this.hazards.waitsForLookups) return false;
+      if (!ordinary || this.hazards.waitsForLookups || this.#changesType(record)) return false;
       this.#foldPlainLookup(record);
     } else if (record.kind === 'forget') {
       if (record.removed && this.hazards.concern(record.nodeid)) return false;
@@ -150,6 +152,12 @@ export class LiveModel {
     this.#time = record.time;
     this.version++;
     return true;
+  }
+
+  /** An entry answers with another kind of object than it was made for (H30). */
+  #changesType({ nodeid, inserted, mode }: RecordGlance): boolean {
+    if (nodeid === 0 || inserted) return false;
+    return ((this.tables.modeOf(nodeid) ^ mode) & S_IFMT) !== 0;
   }
 
   #foldPlainLookup(record: RecordGlance): void {
