@@ -2,6 +2,7 @@
 
 import { InspectorError } from '../daemon/protocol/client';
 import type { StopPlace } from '../daemon/protocol/hostMessages';
+import type { LanesWindow } from '../daemon/protocol/lanes';
 import type { MapRequest, MapRow, MapWindow, Status } from '../daemon/protocol/map';
 import { MAX_WINDOW_ROWS } from '../daemon/protocol/map';
 import { RPC_ERRORS } from '../daemon/protocol/rpc';
@@ -15,6 +16,7 @@ import { frameScheduler } from './frame';
 import { Grid } from './grid';
 import { header } from './header';
 import { helpDialog } from './help';
+import { LanesView } from './lanesView';
 import { live } from './live';
 import { lookupBand } from './lookupBand';
 import { OverviewStrip } from './overview';
@@ -22,6 +24,8 @@ import { screens } from './screens';
 import type { Phase } from './session';
 import { Session } from './session';
 import { splitter } from './splitter';
+import type { ViewName } from './tabs';
+import { tabs, VIEW_NAMES } from './tabs';
 import type { ViewState } from './viewState';
 import { readViewState } from './viewState';
 import { rowLine } from './words';
@@ -73,6 +77,8 @@ let detailTimer: ReturnType<typeof setTimeout> | undefined;
 let revealing: string | undefined;
 /** The next row with a hazard is beyond the window; look on when that is loaded. */
 let seekingHazard: { readonly direction: 1 | -1; readonly again: boolean } | undefined;
+/** The lanes asked for last. */
+let askedLanes = '';
 let searchTimer: ReturnType<typeof setTimeout> | undefined;
 let saveTimer: ReturnType<typeof setTimeout> | undefined;
 
@@ -82,6 +88,7 @@ const dirty = (): void => frames.request();
 const session = new Session((text) => channel.send(text), {
   phase: phaseChanged,
   window: windowArrived,
+  lanes: lanesArrived,
   status: statusArrived,
 });
 
@@ -94,10 +101,11 @@ const top = header({
     clearTimeout(searchTimer);
     searchTimer = setTimeout(() => search(query), SEARCH_DELAY_MS);
   },
-  searched: () => grid.element.focus(),
+  searched: () => (view.view === 'lanes' ? lanes.focus() : grid.element.focus()),
   pause: togglePause,
   help: help.open,
 });
+const views = tabs(showView);
 const band = lookupBand(dirty, reveal);
 const grid = new Grid(view.top, {
   moved() {
@@ -108,6 +116,13 @@ const grid = new Grid(view.top, {
   open: select,
   toggle,
   reveal,
+});
+const lanes = new LanesView(view.lanes, {
+  moved: watchLanes,
+  changed: (saved) => change({ lanes: { ...saved, classes: [...saved.classes] } }),
+  dirty,
+  open: reveal,
+  say: (text) => notes.say(text),
 });
 const overview = new OverviewStrip(view.zoom, {
   cells: (from, to, cells) => session.overview(from, to, cells),
@@ -142,8 +157,11 @@ const border = splitter({
   isBelow: isPanelBelow,
 });
 const main = el(
-  'main',
-  { class: 'main' },
+  'div',
+  {
+    class: 'main',
+    attributes: { id: 'view-map', role: 'tabpanel', 'aria-labelledby': 'tab-map' },
+  },
   el(
     'div',
     { class: 'map' },
@@ -159,15 +177,19 @@ const page = el(
   'div',
   { class: 'page' },
   top.element,
+  views.element,
   band.element,
   screen.banner,
-  main,
+  el('main', { class: 'views' }, main, lanes.element),
   notes.element,
 );
 document.getElementById('root')?.replaceChildren(page, help.element);
 top.search.setValue(view.query);
 
-new MutationObserver(() => overview.repaint()).observe(body, {
+new MutationObserver(() => {
+  overview.repaint();
+  lanes.repaint();
+}).observe(body, {
   attributes: true,
   attributeFilter: ['class'],
 });
@@ -179,6 +201,7 @@ document.addEventListener('visibilitychange', () => {
   if (document.hidden) return;
   overview.changed();
   refreshDetail();
+  dirty();
 });
 document.addEventListener('keydown', pressed);
 document.addEventListener('copy', (event) => {
@@ -204,6 +227,8 @@ function phaseChanged(next: Phase): void {
     mapWindow = mapWindow === undefined ? undefined : { ...mapWindow, version: 0 };
     watch();
     overview.reset();
+    lanes.reset();
+    watchLanes();
     if (view.selected !== null) readDetail(view.selected);
   }
   dirty();
@@ -232,6 +257,12 @@ function windowArrived(next: MapWindow, asked: MapRequest | undefined): void {
   }
   if (grid.needsRows() && revealing === undefined) watch();
   dirty();
+}
+
+function lanesArrived(next: LanesWindow, asked: boolean): void {
+  if (next.version <= lanes.version || (paused && !asked)) return;
+  lanes.setWindow(next);
+  watchLanes();
 }
 
 function statusArrived(next: Status): void {
@@ -263,6 +294,29 @@ function watch(): void {
   });
 }
 
+/** Asks for the lanes in sight, when they are looked at. */
+function watchLanes(): void {
+  if (view.view !== 'lanes') session.watchLanes(null);
+  else if (wantedLanes() !== askedLanes) {
+    askedLanes = wantedLanes();
+    session.watchLanes(lanes.wanted(view.query));
+  }
+}
+
+function wantedLanes(): string {
+  return JSON.stringify(lanes.wanted(view.query));
+}
+
+/** Shows another view; what the others show stays as it is. */
+function showView(next: ViewName): void {
+  change({ view: next });
+  // Who stopped looking is a new viewer to the daemon, and versions count from 1 again.
+  lanes.reset();
+  askedLanes = '';
+  watchLanes();
+  dirty();
+}
+
 function search(query: string): void {
   clearTimeout(searchTimer);
   top.search.setValue(query);
@@ -270,6 +324,7 @@ function search(query: string): void {
   change({ query: query.slice(0, 300), top: 0 });
   grid.reset();
   watch();
+  lanes.toTop();
   dirty();
 }
 
@@ -285,6 +340,7 @@ function setUnfolded(directory: string, unfold: boolean): void {
 
 /** Brings an entry into sight and shows its details. */
 function reveal(nodeid: string): void {
+  if (view.view !== 'map') showView('map');
   if (view.query !== '') {
     change({ query: '' });
     top.search.setValue('');
@@ -397,6 +453,8 @@ function togglePause(): void {
   pausedAt = newestSeq;
   if (!paused) {
     watch();
+    askedLanes = '';
+    watchLanes();
     overview.changed();
   }
   notes.say(
@@ -502,6 +560,15 @@ function gridKey(key: string): boolean {
 }
 
 function pageKey(key: string): boolean {
+  const shown = VIEW_NAMES[Number(key) - 1];
+  if (shown !== undefined) {
+    showView(shown);
+    return true;
+  }
+  return (view.view === 'map' && mapKey(key)) || viewKey(key);
+}
+
+function mapKey(key: string): boolean {
   switch (key) {
     case 'h':
       seekHazard(1);
@@ -512,17 +579,8 @@ function pageKey(key: string): boolean {
     case 'c':
       copyRow();
       return true;
-    case '/':
-      top.search.focus();
-      return true;
-    case 'p':
-      togglePause();
-      return true;
     case 'l':
       band.togglePin();
-      return true;
-    case '?':
-      help.open();
       return true;
     case 'Escape':
       if (view.selected !== null) closeDetail();
@@ -533,31 +591,55 @@ function pageKey(key: string): boolean {
   }
 }
 
+function viewKey(key: string): boolean {
+  switch (key) {
+    case '/':
+      top.search.focus();
+      return true;
+    case 'p':
+      togglePause();
+      return true;
+    case '?':
+      help.open();
+      return true;
+    case 'Escape':
+      if (view.query !== '') search('');
+      return true;
+    default:
+      return false;
+  }
+}
+
 // --- drawing ------------------------------------------------------------------------------------
 
 function draw(): void {
   top.draw({ phase, target, status, paused, behind: paused ? newestSeq - pausedAt : 0n });
+  views.draw(view.view);
+  main.hidden = view.view !== 'map';
+  lanes.element.hidden = view.view !== 'lanes';
+  if (view.view === 'lanes') {
+    lanes.draw({
+      live: phase.at === 'open' && !paused && target?.kind !== 'replay',
+      query: view.query,
+    });
+  }
   band.draw();
   screen.draw(phase, mapWindow, target, view.query);
   main.classList.toggle('ended', phase.at !== 'open');
   // Where no handles were asked for, going by ids is the mode, not a fault.
   page.classList.toggle('mode-never', target?.inodeFileHandles.requested === 'never');
   main.classList.toggle('with-detail', detail.at !== 'closed');
-  band.element.hidden = mapWindow === undefined || (phase.at !== 'open' && mapWindow.total === 0);
+  band.element.hidden =
+    view.view !== 'map' ||
+    mapWindow === undefined ||
+    (phase.at !== 'open' && mapWindow.total === 0);
   main.style.setProperty('--panel-width', `${view.panel.width}px`);
   main.style.setProperty('--panel-height', `${view.panel.height}px`);
   border.hidden = detail.at === 'closed';
-  panel.draw(detail);
-  grid.draw({
-    window: mapWindow,
-    selected: view.selected,
-    lit: band.lit,
-    refusals: band.refusals,
-    answered: band.answered,
-  });
-  overview.draw();
+  if (view.view === 'map') drawMap();
 
   // For tests: what is on the screen, and since when.
+  body.dataset['view'] = view.view;
   body.dataset['state'] = phase.at;
   if (phase.at !== 'connecting') body.dataset['ready'] = '1';
   if (mapWindow !== undefined) {
@@ -567,6 +649,18 @@ function draw(): void {
   }
   body.dataset['paused'] = paused ? '1' : '0';
   body.dataset['drawnAt'] = String(performance.timeOrigin + performance.now());
+}
+
+function drawMap(): void {
+  panel.draw(detail);
+  grid.draw({
+    window: mapWindow,
+    selected: view.selected,
+    lit: band.lit,
+    refusals: band.refusals,
+    answered: band.answered,
+  });
+  overview.draw();
 }
 
 function change(part: Partial<ViewState>): void {

@@ -4,6 +4,7 @@ import { InspectorClient, InspectorError } from '../daemon/protocol/client';
 import type { Overview } from '../daemon/protocol/client';
 import type { ConnectionState } from '../daemon/protocol/hostMessages';
 import type { Target } from '../daemon/protocol/json';
+import type { LanesRequest, LanesWindow } from '../daemon/protocol/lanes';
 import type { MapRequest, MapWindow, Status } from '../daemon/protocol/map';
 import type { EntryDetail } from '../daemon/protocol/rpc';
 
@@ -16,6 +17,8 @@ export interface SessionListener {
   phase(phase: Phase): void;
   /** @param asked the request that it answers; undefined when the daemon sent it by itself */
   window(window: MapWindow, asked: MapRequest | undefined): void;
+  /** @param asked false when the daemon sent it by itself */
+  lanes(window: LanesWindow, asked: boolean): void;
   status(status: Status): void;
 }
 
@@ -26,6 +29,9 @@ export class Session {
   #open = false;
   #wanted: MapRequest | undefined;
   #asking = false;
+  #wantedLanes: LanesRequest | null = null;
+  #lanesAsked: LanesRequest | null = null;
+  #askingLanes = false;
 
   constructor(
     private readonly send: (text: string) => void,
@@ -68,6 +74,12 @@ export class Session {
     this.#ask();
   }
 
+  /** The same for the lanes; null: nobody looks at them any more. */
+  watchLanes(request: LanesRequest | null): void {
+    this.#wantedLanes = request;
+    this.#askForLanes();
+  }
+
   /** @throws InspectorError */
   async overview(from: number, to: number, cells: number): Promise<Overview> {
     return this.#conversation().overview(from, to, cells);
@@ -97,6 +109,9 @@ export class Session {
   #converse(client: InspectorClient): void {
     this.#client = client;
     client.on('map', (window) => this.listener.window(window, undefined));
+    client.on('lanes', (window) => {
+      if (this.#wantedLanes !== null) this.listener.lanes(window, false);
+    });
     client.on('status', (status) => this.listener.status(status));
     const begin = async (): Promise<void> => {
       const { target } = await client.hello(CLIENT_NAME);
@@ -104,6 +119,7 @@ export class Session {
       this.#open = true;
       this.listener.phase({ at: 'open', target });
       this.#ask();
+      this.#askForLanes();
       const status = await client.call('status.watch', {});
       if (client === this.#client) this.listener.status(status);
     };
@@ -127,6 +143,25 @@ export class Session {
       .catch((error: unknown) => this.#fail(client, error));
   }
 
+  #askForLanes(): void {
+    const client = this.#client;
+    const request = this.#wantedLanes;
+    if (client === undefined || !this.#open || this.#askingLanes) return;
+    if (request === this.#lanesAsked) return;
+    this.#askingLanes = true;
+    this.#lanesAsked = request;
+    const answer =
+      request === null ? client.call('lanes.stop', {}) : client.call('lanes.watch', request);
+    answer
+      .then((window) => {
+        if (client !== this.#client) return;
+        this.#askingLanes = false;
+        if ('lanes' in window && this.#wantedLanes !== null) this.listener.lanes(window, true);
+        this.#askForLanes();
+      })
+      .catch((error: unknown) => this.#fail(client, error));
+  }
+
   /** A conversation that went wrong is over; what the user can do is to connect again. */
   #fail(client: InspectorClient, error: unknown): void {
     if (client !== this.#client) return;
@@ -140,6 +175,8 @@ export class Session {
     this.#client = undefined;
     this.#open = false;
     this.#asking = false;
+    this.#askingLanes = false;
+    this.#lanesAsked = null;
     client?.end(reason);
   }
 }
