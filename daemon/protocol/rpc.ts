@@ -15,11 +15,14 @@
  * | row           | { row }          | { nodeid } of the entry in a row of the overview, or null    |
  * | hazards       | { from?, count } | open hazards, the worst first, and totals                    |
  * | status.watch  | {}               | Status; then `status` notifications                          |
+ * | budget.watch  | {}               | BudgetJson; then `budget` notifications, at most one a second |
+ * | budget.stop   | {}               | {}                                                           |
  *
  * The debugger's methods are in debug.ts.
  */
 
 import * as v from 'valibot';
+import { budgetJson } from './budget';
 import { DEBUG_METHODS, DEBUG_NOTIFICATIONS } from './debug';
 import {
   decimal,
@@ -102,6 +105,8 @@ export const METHODS = {
     }),
   },
   'status.watch': { request: empty, result: statusJson },
+  'budget.watch': { request: empty, result: budgetJson },
+  'budget.stop': { request: empty, result: empty },
   ...DEBUG_METHODS,
 } as const;
 
@@ -117,6 +122,7 @@ export const NOTIFICATIONS = {
   gap: v.object({ from: decimal, to: decimal }),
   map: mapWindow,
   status: statusJson,
+  budget: budgetJson,
   ...DEBUG_NOTIFICATIONS,
 } as const;
 

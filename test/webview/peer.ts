@@ -150,6 +150,8 @@ export class Peer {
       case 'events.stop':
       case 'map.stop':
       case 'hazards':
+      case 'budget.watch':
+      case 'budget.stop':
       case 'debug.attach':
       case 'debug.heartbeat':
       case 'debug.detach':
