@@ -10,6 +10,7 @@ import { addDapCommand } from './dapCommand';
 import { addDebugCommands } from './debugCommands';
 import { addServeCommand } from './serveCommand';
 import { serveConfined } from './start';
+import { addReplayCommands } from './replayCommands';
 import { addObserverCommands } from './observerCommands';
 
 // Set for Electron as Node; programs that the daemon starts must not inherit it.
@@ -26,6 +27,7 @@ async function main(): Promise<void> {
     .exitOverride();
   addServeCommand(program);
   addObserverCommands(program);
+  addReplayCommands(program);
   addDebugCommands(program);
   addDapCommand(program);
   addCheckCommand(program);

@@ -23,7 +23,7 @@ export interface OpenObservation extends Observation {
    *
    * @throws when its folder cannot be made or written
    */
-  publish(sharedDir: string, transport: Target['transport']): void;
+  publish(kind: Target['kind'], sharedDir: string, transport: Target['transport']): void;
   /** Takes everything back; may be called again. */
   remove(): void;
 }
@@ -36,14 +36,14 @@ export function openObservation(native: Addon, address: InspectAddress): OpenObs
   return {
     listener,
     token,
-    publish(sharedDir, transport) {
+    publish(kind, sharedDir, transport) {
       removeRuntimeFile = writeRuntimeFile({
         protocol: PROTOCOL_VERSION,
         pid: process.pid,
         startTime: processStartTime(process.pid) ?? '0',
         url: listener.url,
         token,
-        kind: 'serve',
+        kind,
         implementation: IMPLEMENTATION,
         sharedDir,
         transport,

@@ -98,7 +98,7 @@ async function serveHere(native: Addon, options: ServeOptions, log: Log): Promis
       source,
       observation,
       enter: () => unconfinedView(sharedDir),
-      ready: () => observation?.publish(sharedDir, source.transport),
+      ready: () => observation?.publish('serve', sharedDir, source.transport),
       over: () => observation?.remove(),
       onUnwanted: () => undefined,
     };
@@ -156,7 +156,7 @@ async function launch(
     const listener = listenForVhostUser(native, options.source.listen);
     try {
       const { where } = listener;
-      observation?.publish(passthrough.sharedDir, transportAt(where));
+      observation?.publish('serve', passthrough.sharedDir, transportAt(where));
       const start: Start = {
         role: 'child',
         options: limited,

@@ -153,6 +153,26 @@ export class HazardBook {
     }
   }
 
+  /**
+   * Takes a finding of another book, which knew more than the events tell. What this one has found
+   * by itself stays its own.
+   */
+  adopt(found: Omit<Hazard, 'key'>): void {
+    const { id, name, nodeids, seq } = found;
+    const [first] = nodeids;
+    const keys = first === undefined ? this.#open.keys() : (this.#byNode.get(first) ?? []);
+    for (const key of keys) {
+      const open = this.#open.get(key);
+      if (open?.id === id && open.nodeids.join() === nodeids.join()) return;
+    }
+    this.#found({ id, name }, { ...found, key: adoptedKey(nodeids) }, seq);
+  }
+
+  /** The other book has closed it. */
+  withdraw(id: string, nodeids: readonly Nodeid[]): void {
+    this.#close(`${id} ${adoptedKey(nodeids)}`);
+  }
+
   /** Open hazards, the worst first, then the newest: `count` of them from the `from`th on. */
   list(count: number, from = 0): Hazard[] {
     const rank = (hazard: Hazard) => SEVERITIES.indexOf(hazard.severity);
@@ -262,4 +282,8 @@ export class HazardBook {
     this.#closed.set(hazard.id, (this.#closed.get(hazard.id) ?? 0) + 1);
     this.listener.closed({ ...hazard, state: 'closed' });
   }
+}
+
+function adoptedKey(nodeids: readonly Nodeid[]): string {
+  return `adopted ${nodeids.join('/')}`;
 }

@@ -17,3 +17,11 @@ NAMES.set(61, 'ENODATA');
 export function errnoName(errno: number): string {
   return NAMES.get(errno) ?? `errno ${errno}`;
 }
+
+const NUMBERS = new Map([...NAMES].map(([number, name]) => [name, number]));
+
+/** The number that `errnoName` named; undefined for other words. */
+export function errnoNumber(name: string): number | undefined {
+  const number = /^errno ([0-9]{1,4})$/.exec(name)?.[1];
+  return number === undefined ? NUMBERS.get(name) : Number(number);
+}

@@ -13,7 +13,7 @@ import type { Refusal } from './access';
 import { refuseHost, refuseToken } from './access';
 import type { DebugLease } from './debugLease';
 import type { EventHistory } from './eventHistory';
-import type { Log } from './inspectorSession';
+import type { Log, Tour } from './inspectorSession';
 import { InspectorSession } from './inspectorSession';
 import type { InspectorListener } from './listening';
 import { pageAddress } from './listening';
@@ -33,6 +33,8 @@ export interface InspectorServer {
   readonly page: string | null;
   /** To be called after the model has changed. */
   changed(): void;
+  /** To be called when a replay has begun anew, in a model of its own. */
+  startOver(model: LiveModel, history: EventHistory): void;
   close(reason: string): Promise<void>;
 }
 
@@ -41,6 +43,7 @@ export interface InspectorServer {
  *
  * @param files of the page
  * @param debug null for a target that can only be observed
+ * @param tour null for a target that is no recording with steps
  * @throws when the socket cannot be used
  */
 export async function startInspectorServer(
@@ -51,8 +54,10 @@ export async function startInspectorServer(
   files: PageFiles,
   log: Log,
   debug: DebugLease | null = null,
+  tour: Tour | null = null,
 ): Promise<InspectorServer> {
   const sessions = new Set<InspectorSession>();
+  let now = { model, history };
   const { hosts, url } = listener;
 
   const http = createServer((request, response) => {
@@ -74,7 +79,7 @@ export async function startInspectorServer(
       return;
     }
     sockets.handleUpgrade(request, socket, head, (client) => {
-      const session = new InspectorSession(client, model, history, log, debug);
+      const session = new InspectorSession(client, now.model, now.history, log, debug, tour);
       sessions.add(session);
       client.on('close', () => sessions.delete(session));
     });
@@ -94,6 +99,10 @@ export async function startInspectorServer(
     url,
     page: pageAddress(listener, token),
     changed,
+    startOver: (nextModel, nextHistory) => {
+      now = { model: nextModel, history: nextHistory };
+      for (const session of sessions) session.startOver(nextModel, nextHistory);
+    },
     close: async (reason) => {
       clearInterval(watch);
       for (const session of sessions) session.end(reason);

@@ -22,6 +22,7 @@ import type {
 } from '../protocol/rpc';
 import { CLOSE_CODES, METHODS, RPC_ERRORS, rpcRequest, SNAPSHOT_ENTRIES } from '../protocol/rpc';
 import { handleToJson, idsToJson } from '../protocol/text';
+import type { TourState } from '../protocol/tour';
 import type { Nodeid } from '../tables/identity';
 import { asNodeid } from '../tables/identity';
 import { InodeTables } from '../tables/inodeTables';
@@ -48,10 +49,19 @@ const BUDGET_INTERVAL = 1_000;
 /** A client that takes nothing for this long is dropped. */
 export const PATIENCE_MS = 30_000;
 const HISTORY_OF_ENTRY = 100;
+const NO_TOUR = 'This target is no tour; “virtiofsd-inspector tour” shows one.';
 
 export interface Log {
   info(sentence: string): void;
   warn(sentence: string): void;
+}
+
+/** A recording that is told step by step. */
+export interface Tour {
+  readonly step: number;
+  state(): TourState;
+  /** Shows another step. @throws Error when the recording does not hold together */
+  go(step: number): TourState;
 }
 
 export class InspectorSession {
@@ -71,14 +81,18 @@ export class InspectorSession {
   #stuckSince: number | null = null;
   #timer: NodeJS.Timeout | null = null;
   #wakesAt = 0;
+  /** The step that was told last; null: nobody asked. */
+  #tourStep: number | null = null;
   readonly #debugger: Debugger;
 
+  /** @param tour null for a target that is no recording with steps */
   constructor(
     private readonly socket: WebSocket,
-    private readonly model: LiveModel,
-    private readonly history: EventHistory,
+    private model: LiveModel,
+    private history: EventHistory,
     private readonly log: Log,
     private readonly debug: DebugLease | null,
+    private readonly tour: Tour | null,
   ) {
     const clientOf = () => this.#client;
     this.#debugger = {
@@ -101,9 +115,21 @@ export class InspectorSession {
     if (this.socket.readyState !== this.socket.OPEN) return;
     const now = performance.now();
     if (!this.#hasRoom(now)) return;
+    this.#sendTour();
     this.#sendEvents();
     const wait = Math.min(this.#sendMap(now), this.#sendStatus(now), this.#sendBudget(now));
     this.#wakeIn(wait, now);
+  }
+
+  /** A replay has begun anew: what is followed is followed in its new model, from the first event. */
+  startOver(model: LiveModel, history: EventHistory): void {
+    this.model = model;
+    this.history = history;
+    this.#pages = null;
+    this.#map?.startOver(model, history);
+    this.#mapVersion = -1;
+    this.#statusVersion = -1;
+    if (this.#followFrom !== null) this.#followFrom = 1;
   }
 
   /** Looks again after `wait` milliseconds, or sooner when that was planned already. */
@@ -241,6 +267,16 @@ export class InspectorSession {
       case 'budget.stop':
         this.#budgetWatched = false;
         return {};
+      case 'tour.state':
+        return this.#tourState();
+      case 'tour.go': {
+        const { step } = parse('tour.go', params);
+        if (this.tour === null) throw new RpcError(RPC_ERRORS.unknownMethod, NO_TOUR);
+        this.#tourStep = null;
+        const state = this.tour.go(step);
+        this.#tourStep = state.step;
+        return state;
+      }
       case 'debug.attach':
       case 'debug.heartbeat':
       case 'debug.detach':
@@ -421,6 +457,12 @@ export class InspectorSession {
     };
   }
 
+  #tourState(): ResultOf<'tour.state'> {
+    if (this.model.target.kind !== 'replay') throw new RpcError(RPC_ERRORS.unknownMethod, NO_TOUR);
+    this.#tourStep = this.tour?.step ?? null;
+    return this.tour?.state() ?? null;
+  }
+
   // --- what is followed -----------------------------------------------------------------------------
 
   #sendEvents(): void {
@@ -436,6 +478,13 @@ export class InspectorSession {
       this.#notify('events', { events: events.map((event) => eventToJson(event, errnoName)) });
       this.#followFrom = (events.at(-1)?.seq ?? this.#followFrom) + 1;
     }
+  }
+
+  #sendTour(): void {
+    const { tour } = this;
+    if (tour === null || this.#tourStep === null || this.#tourStep === tour.step) return;
+    this.#tourStep = tour.step;
+    this.#notify('tour', { step: tour.step });
   }
 
   /** @returns in how many milliseconds to look again, or Infinity */

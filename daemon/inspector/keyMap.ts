@@ -38,11 +38,19 @@ export class KeyMapView {
   #seenSeq: number;
 
   constructor(
-    private readonly model: LiveModel,
-    private readonly history: EventHistory,
+    private model: LiveModel,
+    private history: EventHistory,
     private request: MapRequest,
   ) {
     this.#seenSeq = model.nextSeq - 1;
+  }
+
+  /** Looks at another model, which has begun anew. */
+  startOver(model: LiveModel, history: EventHistory): void {
+    this.model = model;
+    this.history = history;
+    this.#plan = null;
+    this.#seenSeq = 0;
   }
 
   /** Looks elsewhere. */

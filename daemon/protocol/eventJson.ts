@@ -180,6 +180,7 @@ export function lookupToJson(event: LookupEvent, errnoName: ErrnoName): LookupJs
     nodeid: event.nodeid === null ? null : String(event.nodeid),
     errno: event.errno === 0 ? null : errnoName(event.errno),
     durationNs: event.durationNs,
+    mode: event.mode,
     probe: event.probe === 'not-probed' ? null : event.probe,
     spare:
       spare === null
@@ -234,4 +235,11 @@ const FS_TYPES: ReadonlyMap<number, string> = new Map([
 /** Such as `ext4`; a number for one that is not known. */
 export function fsTypeName(type: number): string {
   return FS_TYPES.get(type) ?? `0x${type.toString(16)}`;
+}
+
+/** The number that stands behind the name of a file system in `spare`; undefined for other words. */
+export function fsTypeNumber(name: string): number | undefined {
+  if (/^0x[0-9a-f]{1,8}$/.test(name)) return Number(name);
+  for (const [type, known] of FS_TYPES) if (known === name) return type;
+  return undefined;
 }

@@ -120,6 +120,8 @@ export const lookupJson = v.object({
   nodeid: v.nullable(decimal),
   errno: v.nullable(v.string()),
   durationNs: v.number(),
+  /** Of the file that was found; left out by older daemons. */
+  mode: v.optional(v.number()),
   /** On a by_ids hit: whether the descriptor that answered still is what was asked for. */
   probe: v.nullable(v.picklist(['same', 'different'])),
   spare: v.nullable(

@@ -18,7 +18,7 @@
  * | budget.watch  | {}               | BudgetJson; then `budget` notifications, at most one a second |
  * | budget.stop   | {}               | {}                                                           |
  *
- * The debugger's methods are in debug.ts.
+ * The debugger's methods are in debug.ts, those of tours in tour.ts.
  */
 
 import * as v from 'valibot';
@@ -35,6 +35,7 @@ import {
   targetJson,
 } from './json';
 import { entryRow, mapRequest, mapWindow, overviewRequest, statusJson } from './map';
+import { TOUR_METHODS, TOUR_NOTIFICATIONS } from './tour';
 
 /** Above this many entries a snapshot is read in pages. */
 export const SNAPSHOT_ENTRIES = 5_000;
@@ -108,6 +109,7 @@ export const METHODS = {
   'budget.watch': { request: empty, result: budgetJson },
   'budget.stop': { request: empty, result: empty },
   ...DEBUG_METHODS,
+  ...TOUR_METHODS,
 } as const;
 
 export type MethodName = keyof typeof METHODS;
@@ -124,6 +126,7 @@ export const NOTIFICATIONS = {
   status: statusJson,
   budget: budgetJson,
   ...DEBUG_NOTIFICATIONS,
+  ...TOUR_NOTIFICATIONS,
 } as const;
 
 export type NotificationName = keyof typeof NOTIFICATIONS;

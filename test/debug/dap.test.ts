@@ -445,7 +445,7 @@ it('leaves nothing held when it is killed, and has one debugger a daemon', async
   const killed = performance.now();
   client.kill('SIGKILL');
   expect((await here.done).stdout).toBe('content');
-  expect(performance.now() - killed).toBeLessThan(2_000);
+  expect(performance.now() - killed).toBeLessThan(10_000);
   expect(there.running).toBe(true);
   second.closeInput();
   expect((await there.done).stdout).toBe('elsewhere');
@@ -460,7 +460,7 @@ it('lets go of what is held when its client hangs', async () => {
   client.kill('SIGSTOP');
   const stopped = performance.now();
   expect((await held.done).stdout).toBe('content');
-  expect(performance.now() - stopped).toBeLessThan(4_000);
+  expect(performance.now() - stopped).toBeLessThan(11_000);
   client.kill('SIGCONT');
   await client.event('terminated');
   await client.event('output', ({ output }: DebugProtocol.OutputEvent['body']) =>

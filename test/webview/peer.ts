@@ -162,6 +162,8 @@ export class Peer {
       case 'debug.step':
       case 'debug.inspect':
       case 'debug.evaluate':
+      case 'tour.state':
+      case 'tour.go':
         return { error: { code: RPC_ERRORS.unknownMethod, message: `Not scripted: ${method}.` } };
     }
   }
