@@ -152,6 +152,7 @@ export class Peer {
       case 'hazards':
       case 'budget.watch':
       case 'budget.stop':
+      case 'why':
       case 'debug.attach':
       case 'debug.heartbeat':
       case 'debug.detach':
