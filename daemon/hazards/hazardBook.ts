@@ -6,6 +6,7 @@
 import type { LookupEvent, TableEvent } from '../tables/events';
 import type { Nodeid } from '../tables/identity';
 import type { Entry } from '../tables/inodeTables';
+import { overlayHardLinkAlias, unpinnedAlias } from './alias';
 import { descriptorExhaustion, entryGrowth, zombies } from './budget';
 import { benignFallback, handlelessLookup, transientHandleFailure } from './fallback';
 import type {
@@ -22,6 +23,7 @@ import { duplicateInode, nodeidFlip, tablesDisagree } from './identityHazards';
 import { keyLost, keyStolen } from './keys';
 import { bindMountTwins, mountFdUnresolvable, pinnedMount } from './mounts';
 import { guestMadeStale } from './names';
+import { handleStatMismatch, typeChange } from './objects';
 import { nodeidReuse, refcountAbuse } from './references';
 import type { Resources } from './resources';
 import { inodeNumberReuse, staleHandleEntry } from './reuse';
@@ -37,6 +39,8 @@ export const HAZARD_RULES: readonly HazardRule[] = [
   keyStolen,
   keyLost,
   tablesDisagree,
+  unpinnedAlias,
+  overlayHardLinkAlias,
   bindMountTwins,
   pinnedMount,
   mountFdUnresolvable,
@@ -46,6 +50,8 @@ export const HAZARD_RULES: readonly HazardRule[] = [
   entryGrowth,
   nodeidReuse,
   refcountAbuse,
+  typeChange,
+  handleStatMismatch,
   guestMadeStale,
 ];
 
