@@ -4,6 +4,7 @@ import type { InspectorClient } from '../protocol/client';
 import type { StoppedJson } from '../protocol/debug';
 import type { Children, Shown } from './shown';
 import { candidateShown, entriesOf, entryShown, requestShown, tableChildren } from './shown';
+import { openFilesChildren } from './shownFiles';
 
 export interface ShownScope {
   readonly name: string;
@@ -17,7 +18,8 @@ export async function scopesOf(
   client: InspectorClient,
   stop: StoppedJson,
 ): Promise<readonly ShownScope[]> {
-  const [byIds, byHandle] = await Promise.all([
+  const [files, byIds, byHandle] = await Promise.all([
+    openFilesChildren(client),
     tableChildren(client, 'inodes_by_ids'),
     tableChildren(client, 'inodes_by_handle'),
   ]);
@@ -28,6 +30,7 @@ export async function scopesOf(
     ...(candidate === null ? [] : [cheap('Candidate', () => Promise.resolve(candidate))]),
     cheap('Request', () => Promise.resolve(requestShown(stop))),
     cheap('Entries', entries),
+    { name: 'Open files', children: files, expensive: true },
     { name: 'inodes_by_ids', children: byIds, expensive: true },
     { name: 'inodes_by_handle', children: byHandle, expensive: true },
   ];

@@ -423,6 +423,34 @@ async function breakOn(...words: string[]) {
   return cli;
 }
 
+it('tells what the guest has open, also while a request is held', async () => {
+  fs.mkdirSync(host('d'));
+  const files = async (from: number, count: number) => {
+    const page = await session.client.call('debug.openFiles', { from, count });
+    return page.files.map(({ path: name, isDirectory, flags }) => [name, isDirectory, flags & 3]);
+  };
+  const script = 'cd d; exec 3<../f 4>>../g 5<.; echo ready; exec sleep 600';
+  const keeper = run('sh', '-c', `cd ${share.mount}; ${script}`);
+  expect(await keeper.prints()).toBe('ready');
+  await session.arm({ operation: 'LOOKUP', path: 'nowhere' });
+  const held = cat('nowhere');
+  await session.stops.next();
+  expect(await files(0, 500)).toEqual([
+    ['f', false, 0],
+    ['g', false, 1],
+    ['d', true, 0],
+  ]);
+  expect(await files(1, 1)).toEqual([['g', false, 1]]);
+  expect(await files(3, 1)).toEqual([]);
+  await session.continue();
+  expect((await held.done).status).toBe(1);
+  keeper.kill();
+  await keeper.done;
+  // The kernel releases files when nobody waits for it any more.
+  await expect.poll(() => files(0, 500)).toEqual([]);
+  await expect(session.client.call('debug.openFiles', { count: 501 })).rejects.toThrow('count');
+});
+
 it('serves scripts from the command line', async () => {
   session.close();
   const cli = await breakOn('LOOKUP path=f', '--json', '--stops', '1');
