@@ -123,6 +123,7 @@ export async function startObservers(
     debugged: (report) => debug.report(report),
     endDebugging: () => debug.end(),
     close: async () => {
+      debug.over();
       follower.stop();
       prober.stop();
       await server.close('The daemon ended.');
