@@ -6,7 +6,15 @@
 
 import { randomBytes } from 'node:crypto';
 import { compileExpression, valueText } from '../debug/expression';
-import type { Breakpoint, DebugCommand, DebugReport, Facts, Fault, StepHow } from '../debug/spec';
+import type {
+  Breakpoint,
+  DebugCommand,
+  DebugReport,
+  Facts,
+  Fault,
+  OpenFilesPage,
+  StepHow,
+} from '../debug/spec';
 import type { Hazard } from '../hazards/hazard';
 import { SEVERITIES } from '../hazards/hazard';
 import type {
@@ -34,6 +42,8 @@ export interface Debugger {
 /** The daemon that is debugged. */
 export interface Debuggee {
   send(command: DebugCommand): void;
+  /** Some of the files that the guest has open. */
+  openFiles(from: number, count: number): Promise<OpenFilesPage>;
   /** Calls back when the model has everything that happened until now; at once, if it can. */
   whenCaughtUp(then: () => void): void;
   /** Resolves when the handles that somebody asked about have been tried. */
@@ -238,6 +248,11 @@ export class DebugLease {
     } catch (error) {
       throw new RpcError(RPC_ERRORS.invalidParams, messageOf(error));
     }
+  }
+
+  openFiles(who: Debugger, from: number, count: number): Promise<OpenFilesPage> {
+    this.heard(who);
+    return this.debuggee.openFiles(from, count);
   }
 
   #find(request: number): HeldRequest {

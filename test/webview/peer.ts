@@ -159,6 +159,7 @@ export class Peer {
       case 'debug.continue':
       case 'debug.step':
       case 'debug.inspect':
+      case 'debug.openFiles':
       case 'debug.evaluate':
         return { error: { code: RPC_ERRORS.unknownMethod, message: `Not scripted: ${method}.` } };
     }
