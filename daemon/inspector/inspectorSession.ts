@@ -6,6 +6,7 @@
 
 import * as v from 'valibot';
 import type { WebSocket } from 'ws';
+import type { OpenFilesPage } from '../debug/spec';
 import type { DEBUG_METHODS } from '../protocol/debug';
 import { encodeFrame, OVERVIEW_FRAME } from '../protocol/binary';
 import { eventToJson, hazardToJson, isoTime } from '../protocol/eventJson';
@@ -48,6 +49,7 @@ const MAP_INTERVAL = 50;
  */
 const MAP_GATHERING = 6;
 const STATUS_INTERVAL = 250;
+const BUDGET_INTERVAL = 1_000;
 /** A client that takes nothing for this long is dropped. */
 export const PATIENCE_MS = 30_000;
 const HISTORY_OF_ENTRY = 100;
@@ -80,6 +82,8 @@ export class InspectorSession {
   #statusWatched = false;
   #statusVersion = -1;
   #statusSentAt = 0;
+  #budgetWatched = false;
+  #budgetSentAt = 0;
   #stuckSince: number | null = null;
   #timer: NodeJS.Timeout | null = null;
   #wakesAt = 0;
@@ -119,7 +123,12 @@ export class InspectorSession {
     if (!this.#hasRoom(now)) return;
     this.#sendTour();
     this.#sendEvents();
-    const due = Math.min(this.#sendMap(now), this.#sendLanes(now), this.#sendStatus(now));
+    const due = Math.min(
+      this.#sendMap(now),
+      this.#sendLanes(now),
+      this.#sendStatus(now),
+      this.#sendBudget(now),
+    );
     this.#wakeIn(due, now);
   }
 
@@ -195,16 +204,24 @@ export class InspectorSession {
     }
     const { id, method, params } = request.output;
     try {
-      this.#send({ jsonrpc: '2.0', id, result: this.#answer(id, method, params ?? {}) });
+      const result = this.#answer(id, method, params ?? {});
+      if (result instanceof Promise) {
+        result
+          .then((late: unknown) => this.#send({ jsonrpc: '2.0', id, result: late }))
+          .catch((error: unknown) => this.#refuse(id, method, error));
+      } else this.#send({ jsonrpc: '2.0', id, result });
     } catch (error) {
-      const known = error instanceof RpcError;
-      const code = known ? error.code : RPC_ERRORS.internal;
-      const message = error instanceof Error ? error.message : String(error);
-      if (!known) this.log.warn(`Inspector: ${method} for ${this.#client} failed: ${message}`);
-      this.#send({ jsonrpc: '2.0', id, error: { code, message } });
-      if (code === RPC_ERRORS.version)
-        this.socket.close(CLOSE_CODES.version, message.slice(0, 120));
+      this.#refuse(id, method, error);
     }
+  }
+
+  #refuse(id: number | string, method: string, error: unknown): void {
+    const known = error instanceof RpcError;
+    const code = known ? error.code : RPC_ERRORS.internal;
+    const message = error instanceof Error ? error.message : String(error);
+    if (!known) this.log.warn(`Inspector: ${method} for ${this.#client} failed: ${message}`);
+    this.#send({ jsonrpc: '2.0', id, error: { code, message } });
+    if (code === RPC_ERRORS.version) this.socket.close(CLOSE_CODES.version, message.slice(0, 120));
   }
 
   /** Says what is wrong, logs it, and ends the connection: the peer does not speak the protocol. */
@@ -270,6 +287,13 @@ export class InspectorSession {
         this.#statusWatched = true;
         this.#statusVersion = this.model.version;
         return this.#status();
+      case 'budget.watch':
+        this.#budgetWatched = true;
+        this.#budgetSentAt = performance.now();
+        return this.model.budget.json();
+      case 'budget.stop':
+        this.#budgetWatched = false;
+        return {};
       case 'tour.state':
         return this.#tourState();
       case 'tour.go': {
@@ -289,6 +313,7 @@ export class InspectorSession {
       case 'debug.continue':
       case 'debug.step':
       case 'debug.inspect':
+      case 'debug.openFiles':
       case 'debug.evaluate':
         return this.#debugged(method, params);
     }
@@ -328,11 +353,29 @@ export class InspectorSession {
       case 'debug.inspect':
         debug.heard(who);
         return debug.inspect();
+      case 'debug.openFiles': {
+        const { from, count } = parse(method, params);
+        return this.#openFiles(debug.openFiles(who, from, count));
+      }
       case 'debug.evaluate': {
         const { request, expression } = parse(method, params);
         return debug.evaluate(who, request, expression);
       }
     }
+  }
+
+  async #openFiles(asked: Promise<OpenFilesPage>): Promise<ResultOf<'debug.openFiles'>> {
+    const { total, files } = await asked;
+    return {
+      total,
+      files: files.map(({ fh, nodeid, isDirectory, flags }) => ({
+        fh: String(fh),
+        nodeid: String(nodeid),
+        path: this.model.path(nodeid),
+        isDirectory,
+        flags,
+      })),
+    };
   }
 
   #hello({ protocol, client }: RequestOf<'hello'>): ResultOf<'hello'> {
@@ -539,6 +582,16 @@ export class InspectorSession {
     return Infinity;
   }
 
+  /** Its numbers change by themselves: it is sent as often as it may be. */
+  #sendBudget(now: number): number {
+    if (!this.#budgetWatched) return Infinity;
+    const due = this.#budgetSentAt + BUDGET_INTERVAL - now;
+    if (due > 0) return due;
+    this.#budgetSentAt = now;
+    this.#notify('budget', this.model.budget.json());
+    return BUDGET_INTERVAL;
+  }
+
   #notify<N extends NotificationName>(method: N, params: NotificationOf<N>): void {
     this.#send({ jsonrpc: '2.0', method, params });
   }
@@ -568,6 +621,7 @@ function concerns(event: InspectorEvent, nodeid: Nodeid): boolean {
       return event.nodeid === nodeid || event.byIds === nodeid || event.byHandle === nodeid;
     case 'insert':
     case 'forget':
+    case 'over_forget':
     case 'remove':
     case 'open_by_handle':
       return event.nodeid === nodeid;
@@ -578,6 +632,9 @@ function concerns(event: InspectorEvent, nodeid: Nodeid): boolean {
     case 'hazard':
     case 'hazard_closed':
       return event.hazard.nodeids.includes(nodeid);
+    case 'name_changed':
+      return event.from === nodeid || event.to === nodeid;
+    case 'mount_changed':
     case 'init':
     case 'destroy':
     case 'resync':

@@ -152,6 +152,8 @@ export class Peer {
       case 'lanes.watch':
       case 'lanes.stop':
       case 'hazards':
+      case 'budget.watch':
+      case 'budget.stop':
       case 'why':
       case 'debug.attach':
       case 'debug.heartbeat':
@@ -162,6 +164,7 @@ export class Peer {
       case 'debug.continue':
       case 'debug.step':
       case 'debug.inspect':
+      case 'debug.openFiles':
       case 'debug.evaluate':
       case 'tour.state':
       case 'tour.go':
