@@ -63,10 +63,11 @@ function drawLane(
   for (const { from, to } of overlapsOf(lane, now)) {
     const left = clamp(x(from), chart.width);
     const right = Math.max(clamp(x(to), chart.width), left + LEAST_BAR);
-    context.save();
     context.fillStyle = colors.overlap;
-    context.fillRect(left, y + 1, right - left, LANE_HEIGHT - 3);
-    context.restore();
+    context.fillRect(left, y, right - left, LANE_HEIGHT - 1);
+    // A bracket above, which is seen where bars cover the ground.
+    context.fillStyle = colors.text;
+    context.fillRect(left, y + 1, right - left, 2);
   }
   const placed = placeBars(lane, now);
   for (const one of placed) drawBar(context, one, y, chart);

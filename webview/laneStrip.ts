@@ -94,7 +94,9 @@ function paint(
   if (context === null || strip === undefined) return;
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   const bins = strip.overlaps.length;
-  const bin = (width * (strip.to - strip.from)) / (whole.to - whole.from) / bins;
+  const x = scaleTime([whole.from, whole.to], [0, width]);
+  const start = x(strip.from);
+  const bin = (x(strip.to) - start) / bins;
   const most = Math.max(1, ...strip.overlaps, ...strip.harmless);
   // A logarithm: one overlap is seen beside a thousand.
   const heightOf = (count: number): number =>
@@ -105,7 +107,7 @@ function paint(
       const height = heightOf(count);
       if (height > 0) {
         const barWidth = Math.max(2, bin * share - 0.5);
-        context.fillRect(index * bin + bin * at, HEIGHT - height, barWidth, height);
+        context.fillRect(start + index * bin + bin * at, HEIGHT - height, barWidth, height);
       }
     });
   };
@@ -114,7 +116,7 @@ function paint(
   context.fillStyle = colors.wrong;
   strip.wrong.forEach((count, index) => {
     if (count === 0) return;
-    const middle = (index + 0.5) * bin;
+    const middle = start + (index + 0.5) * bin;
     context.fillRect(middle - NOTCH / 2, 0, NOTCH, HEIGHT);
     context.beginPath();
     context.moveTo(middle - 5, 0);

@@ -66,7 +66,7 @@ export function barLines(bar: LaneBarJson, now: number): string[] {
   const lasted = bar.from === null ? '' : ` (${durationText((bar.to ?? now) - bar.from)})`;
   const ended = bar.to === null ? `lives${lasted}` : `forgotten at ${clockText(bar.to)}${lasted}`;
   return [
-    `Node ${bar.nodeid}, ${KINDS[bar.kind].holds}: ${bar.path ?? '(name unknown)'}`,
+    `Node ${bar.nodeid} ${bar.path === null ? '(name unknown)' : `“${bar.path}”`}, ${KINDS[bar.kind].holds}`,
     ...(bar.generation === null ? [] : [`Generation ${bar.generation}`]),
     ...(bar.owner === null
       ? ['Which file it was cannot be told: no handle, no time of birth']

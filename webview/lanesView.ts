@@ -28,6 +28,8 @@ const MARGIN = 8;
 const TICK_MS = 1_000;
 /** Times closer than this are not told apart by a zoom. */
 const LEAST_MS = 1;
+/** Room at the right, for half of the axis's last word. */
+const RIGHT = 24;
 
 export interface SavedLanes {
   readonly top: number;
@@ -349,21 +351,15 @@ export class LanesView {
     return this.#window.now + since;
   }
 
+  /** With a little room at the left, so that the first bars show where they begin. */
   #whole(): Span {
     const to = this.#now();
-    const from = this.#window?.strip.from ?? to;
-    return { from: Math.min(from, to - LEAST_MS), to };
+    const from = Math.min(this.#window?.strip.from ?? to, to - LEAST_MS);
+    return { from: from - (to - from) * 0.02, to };
   }
 
   #domain(): Span {
-    const whole = this.#whole();
-    const { domain } = this.#saved;
-    if (domain === null) {
-      // A little room at the left, so that the first bars show where they begin.
-      const margin = (whole.to - whole.from) * 0.02;
-      return { from: whole.from - margin, to: whole.to };
-    }
-    return domain;
+    return this.#saved.domain ?? this.#whole();
   }
 
   /** Shows a part of the time; null: all of it. */
@@ -646,7 +642,7 @@ export class LanesView {
   #measure(): void {
     const { clientWidth, clientHeight } = this.#grid;
     const chartLeft = this.#canvas.offsetLeft;
-    const width = Math.max(1, clientWidth - chartLeft - 12);
+    const width = Math.max(1, clientWidth - chartLeft - RIGHT);
     const wasWide = this.#viewport.width;
     this.#viewport = { width, height: clientHeight, chartLeft };
     this.#canvas.style.width = `${width}px`;

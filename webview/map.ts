@@ -2,12 +2,14 @@
 
 import { InspectorError } from '../daemon/protocol/client';
 import type { StopPlace } from '../daemon/protocol/hostMessages';
+import type { BudgetJson } from '../daemon/protocol/budget';
 import type { LanesWindow } from '../daemon/protocol/lanes';
 import type { MapRequest, MapRow, MapWindow, Status } from '../daemon/protocol/map';
 import { MAX_WINDOW_ROWS } from '../daemon/protocol/map';
 import { RPC_ERRORS } from '../daemon/protocol/rpc';
 import type { EntryDetail } from '../daemon/protocol/rpc';
 import type { Target } from '../daemon/protocol/json';
+import { budgetView } from './budgetView';
 import { isPlainPage, openChannel } from './channel';
 import type { DetailState } from './detail';
 import { detailPanel } from './detail';
@@ -67,6 +69,7 @@ let phase: Phase = { at: 'connecting', message: 'Waiting for the daemon.' };
 let target: Target | undefined;
 let mapWindow: MapWindow | undefined;
 let status: Status | undefined;
+let budget: BudgetJson | undefined;
 let paused = false;
 let pausedAt = 0n;
 let newestSeq = 0n;
@@ -89,6 +92,11 @@ const session = new Session((text) => channel.send(text), {
   phase: phaseChanged,
   window: windowArrived,
   lanes: lanesArrived,
+  budget(next) {
+    if (paused && budget !== undefined) return;
+    budget = next;
+    dirty();
+  },
   status: statusArrived,
 });
 
@@ -124,6 +132,7 @@ const lanes = new LanesView(view.lanes, {
   open: reveal,
   say: (text) => notes.say(text),
 });
+const budgets = budgetView(reveal);
 const overview = new OverviewStrip(view.zoom, {
   cells: (from, to, cells) => session.overview(from, to, cells),
   choose(row) {
@@ -180,7 +189,7 @@ const page = el(
   views.element,
   band.element,
   screen.banner,
-  el('main', { class: 'views' }, main, lanes.element),
+  el('main', { class: 'views' }, main, lanes.element, budgets.element),
   notes.element,
 );
 document.getElementById('root')?.replaceChildren(page, help.element);
@@ -228,7 +237,7 @@ function phaseChanged(next: Phase): void {
     watch();
     overview.reset();
     lanes.reset();
-    watchLanes();
+    watchViews();
     if (view.selected !== null) readDetail(view.selected);
   }
   dirty();
@@ -313,8 +322,14 @@ function showView(next: ViewName): void {
   // Who stopped looking is a new viewer to the daemon, and versions count from 1 again.
   lanes.reset();
   askedLanes = '';
-  watchLanes();
+  watchViews();
   dirty();
+}
+
+/** Has the daemon send what is looked at, and no more. */
+function watchViews(): void {
+  watchLanes();
+  session.watchBudget(view.view === 'budget');
 }
 
 function search(query: string): void {
@@ -617,6 +632,8 @@ function draw(): void {
   views.draw(view.view);
   main.hidden = view.view !== 'map';
   lanes.element.hidden = view.view !== 'lanes';
+  budgets.element.hidden = view.view !== 'budget';
+  if (view.view === 'budget') budgets.draw(budget);
   if (view.view === 'lanes') {
     lanes.draw({
       live: phase.at === 'open' && !paused && target?.kind !== 'replay',

@@ -4,6 +4,7 @@ import { InspectorClient, InspectorError } from '../daemon/protocol/client';
 import type { Overview } from '../daemon/protocol/client';
 import type { ConnectionState } from '../daemon/protocol/hostMessages';
 import type { Target } from '../daemon/protocol/json';
+import type { BudgetJson } from '../daemon/protocol/budget';
 import type { LanesRequest, LanesWindow } from '../daemon/protocol/lanes';
 import type { MapRequest, MapWindow, Status } from '../daemon/protocol/map';
 import type { EntryDetail } from '../daemon/protocol/rpc';
@@ -19,6 +20,7 @@ export interface SessionListener {
   window(window: MapWindow, asked: MapRequest | undefined): void;
   /** @param asked false when the daemon sent it by itself */
   lanes(window: LanesWindow, asked: boolean): void;
+  budget(budget: BudgetJson): void;
   status(status: Status): void;
 }
 
@@ -32,6 +34,7 @@ export class Session {
   #wantedLanes: LanesRequest | null = null;
   #lanesAsked: LanesRequest | null = null;
   #askingLanes = false;
+  #wantsBudget = false;
 
   constructor(
     private readonly send: (text: string) => void,
@@ -80,6 +83,13 @@ export class Session {
     this.#askForLanes();
   }
 
+  /** Says whether somebody looks at mounts and budget. */
+  watchBudget(wanted: boolean): void {
+    if (wanted === this.#wantsBudget) return;
+    this.#wantsBudget = wanted;
+    this.#askForBudget();
+  }
+
   /** @throws InspectorError */
   async overview(from: number, to: number, cells: number): Promise<Overview> {
     return this.#conversation().overview(from, to, cells);
@@ -112,6 +122,7 @@ export class Session {
     client.on('lanes', (window) => {
       if (this.#wantedLanes !== null) this.listener.lanes(window, false);
     });
+    client.on('budget', (budget) => this.listener.budget(budget));
     client.on('status', (status) => this.listener.status(status));
     const begin = async (): Promise<void> => {
       const { target } = await client.hello(CLIENT_NAME);
@@ -120,6 +131,7 @@ export class Session {
       this.listener.phase({ at: 'open', target });
       this.#ask();
       this.#askForLanes();
+      if (this.#wantsBudget) this.#askForBudget();
       const status = await client.call('status.watch', {});
       if (client === this.#client) this.listener.status(status);
     };
@@ -151,15 +163,26 @@ export class Session {
     this.#askingLanes = true;
     this.#lanesAsked = request;
     const answer =
-      request === null ? client.call('lanes.stop', {}) : client.call('lanes.watch', request);
+      request === null
+        ? client.call('lanes.stop', {}).then(() => undefined)
+        : client.call('lanes.watch', request);
     answer
       .then((window) => {
         if (client !== this.#client) return;
         this.#askingLanes = false;
-        if ('lanes' in window && this.#wantedLanes !== null) this.listener.lanes(window, true);
+        if (window !== undefined && this.#wantedLanes !== null) this.listener.lanes(window, true);
         this.#askForLanes();
       })
       .catch((error: unknown) => this.#fail(client, error));
+  }
+
+  #askForBudget(): void {
+    const client = this.#client;
+    if (client === undefined || !this.#open) return;
+    const answer = this.#wantsBudget
+      ? client.call('budget.watch', {}).then((budget) => this.listener.budget(budget))
+      : client.call('budget.stop', {});
+    answer.catch((error: unknown) => this.#fail(client, error));
   }
 
   /** A conversation that went wrong is over; what the user can do is to connect again. */
