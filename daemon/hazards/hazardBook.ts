@@ -10,6 +10,7 @@ import { benignFallback, handlelessLookup, transientHandleFailure } from './fall
 import type { Finding, Hazard, HazardRule, HazardView, Probe, Severity } from './hazard';
 import { SEVERITIES, worse } from './hazard';
 import { duplicateInode, nodeidFlip, tablesDisagree } from './identityHazards';
+import { staleFallback } from './judged';
 import { keyLost, keyStolen } from './keys';
 import { inodeNumberReuse, staleHandleEntry } from './reuse';
 
@@ -24,6 +25,7 @@ export const HAZARD_RULES: readonly HazardRule[] = [
   keyStolen,
   keyLost,
   tablesDisagree,
+  staleFallback,
   transientHandleFailure,
 ];
 

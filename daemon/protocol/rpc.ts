@@ -15,6 +15,7 @@
  * | row           | { row }          | { nodeid } of the entry in a row of the overview, or null    |
  * | hazards       | { from?, count } | open hazards, the worst first, and totals                    |
  * | why           | { about }        | whyResult: how something was decided, and what to do         |
+ * | judge         | { implementation } | judgeResult: what that one would have got wrong             |
  * | status.watch  | {}               | Status; then `status` notifications                          |
  *
  * The debugger's methods are in debug.ts, those of tours in tour.ts.
@@ -33,7 +34,7 @@ import {
   targetJson,
 } from './json';
 import { entryRow, mapRequest, mapWindow, overviewRequest, statusJson } from './map';
-import { whyRequest, whyResult } from './why';
+import { judgeRequest, judgeResult, whyRequest, whyResult } from './why';
 import { TOUR_METHODS, TOUR_NOTIFICATIONS } from './tour';
 
 /** Above this many entries a snapshot is read in pages. */
@@ -105,6 +106,7 @@ export const METHODS = {
     }),
   },
   why: { request: whyRequest, result: whyResult },
+  judge: { request: judgeRequest, result: judgeResult },
   'status.watch': { request: empty, result: statusJson },
   ...DEBUG_METHODS,
   ...TOUR_METHODS,

@@ -8,9 +8,10 @@ import { nameText } from '../protocol/text';
 import type { CauseJson, CauseKind } from '../protocol/why';
 import type { LookupEvent, OpenByHandleEvent } from '../tables/events';
 import type { Nodeid } from '../tables/identity';
-import type { EntryFacts, Past } from './past';
+import type { KnownFile } from '../hazards/sameness';
+import type { Past } from './past';
 import { factsOf } from './past';
-import { sameHandle } from './sameness';
+import { sameHandle } from '../hazards/sameness';
 import { injectedInto } from './trace';
 import { handleText } from './words';
 
@@ -110,7 +111,7 @@ export function staleEntry(past: Past, nodeid: Nodeid, cause: MakeCause): CauseJ
 }
 
 /** The newest lookup that found this entry's ids and another handle. */
-function lookedUpWithIdsOf(past: Past, entry: EntryFacts): LookupEvent | null {
+function lookedUpWithIdsOf(past: Past, entry: KnownFile): LookupEvent | null {
   const { handle, nodeid } = entry;
   const event = past.newestOf(
     nodeid,
@@ -125,7 +126,7 @@ function lookedUpWithIdsOf(past: Past, entry: EntryFacts): LookupEvent | null {
   return event?.type === 'lookup' ? event : null;
 }
 
-function handlesText(entry: EntryFacts, { handle }: LookupEvent): string[] {
+function handlesText(entry: KnownFile, { handle }: LookupEvent): string[] {
   if (entry.handle === null || handle === null) return [];
   const was = generationOf(entry.handle);
   const is = generationOf(handle);
@@ -134,7 +135,7 @@ function handlesText(entry: EntryFacts, { handle }: LookupEvent): string[] {
     : [`Generation ${was} then, ${is} now.`];
 }
 
-function sameName(past: Past, { nodeid }: EntryFacts, lookup: LookupEvent): boolean {
+function sameName(past: Past, { nodeid }: KnownFile, lookup: LookupEvent): boolean {
   const event = past.newestOf(
     nodeid,
     (candidate) => candidate.type === 'lookup' && candidate.nodeid === nodeid,
@@ -172,7 +173,7 @@ function afterDeletion(past: Past, nodeid: Nodeid): string[] {
 const NAMED = 8;
 
 /** Some of the other entries of the mount, when the handles of all of them were tried in vain. */
-function othersFailing(past: Past, { nodeid, ids }: EntryFacts): Nodeid[] {
+function othersFailing(past: Past, { nodeid, ids }: KnownFile): Nodeid[] {
   const { tables } = past;
   const failing: Nodeid[] = [];
   for (let row = 0; row < tables.rowLimit; row++) {

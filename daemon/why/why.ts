@@ -11,11 +11,12 @@ import type { LookupEvent } from '../tables/events';
 import type { Nodeid } from '../tables/identity';
 import { asNodeid } from '../tables/identity';
 import { causeOf, guestMade, staleEntry } from './cause';
-import type { EntryFacts, Past } from './past';
+import type { KnownFile } from '../hazards/sameness';
+import type { Past } from './past';
 import { factsOf } from './past';
 import type { Scene } from './reproduce';
 import { reproduction } from './reproduce';
-import { sameFile } from './sameness';
+import { sameFile } from '../hazards/sameness';
 import { traceOf } from './trace';
 
 /** What is asked about is unknown, is no longer kept, or is not one thing. */
@@ -197,7 +198,7 @@ function ofEntry(past: Past, nodeid: Nodeid, known?: CauseJson | null): WhyJson 
 }
 
 /** Why the entry cannot be opened, when that is so. */
-function failureOf(past: Past, { nodeid }: EntryFacts): CauseJson | null {
+function failureOf(past: Past, { nodeid }: KnownFile): CauseJson | null {
   const failed = past.newestOf(nodeid, (event) => event.type === 'open_by_handle');
   if (failed !== null) return causeOf(past, failed);
   const errno = past.probeErrno(nodeid);

@@ -38,6 +38,8 @@ export interface LookupOptions {
   readonly btime?: number;
   /** f_type. */
   readonly fsType?: number;
+  /** Since it was received; a microsecond. */
+  readonly durationNs?: number;
 }
 
 type Unstamped = TableEvent extends infer E
@@ -53,6 +55,8 @@ export class Source {
   /** Probes that were asked for and not yet answered. */
   readonly probes: Omit<Probe, 'errno'>[] = [];
   readonly model: LiveModel;
+  /** Of the next event. */
+  time = 1_795_000_000_000;
   /** Whether `events` collects them; for long runs it does not. */
   collects = true;
   readonly #candidate = new Candidate();
@@ -158,7 +162,7 @@ export class Source {
       parent: parent ?? ROOT_NODEID,
       name: typeof name === 'string' ? Buffer.from(name) : name,
       handleErrno: handleErrno ?? 0,
-      durationNs: 1_000,
+      durationNs: options.durationNs ?? 1_000,
       probe: probe ?? 'not-probed',
       spare:
         btime === undefined && fsType === undefined
@@ -180,7 +184,7 @@ export class Source {
   }
 
   #fold(event: Unstamped): void {
-    const stamped = { ...event, seq: this.model.nextSeq++, time: 1_795_000_000_000 };
+    const stamped = { ...event, seq: this.model.nextSeq++, time: this.time };
     this.model.fold(stamped);
   }
 
