@@ -81,7 +81,8 @@ const judgedStaleFallback: JudgedRule = {
 /** The same on a daemon that follows such a rule. */
 export const staleFallback: HazardRule = {
   ...STALE_FALLBACK,
-  onEvent(event, { tables, text }) {
+  onEvent(event, view) {
+    const { tables } = view;
     if (event.type !== 'lookup' || event.nodeid === null || !BY_IDS.has(event.hit)) return null;
     const entry = tables.entry(event.nodeid);
     if (entry === undefined || !pinsNothing(entry.kind)) return null;
@@ -94,7 +95,7 @@ export const staleFallback: HazardRule = {
       severity: 'data',
       nodeids: [event.nodeid],
       evidence: {
-        name: text(event.name),
+        name: view.text(event.name),
         ids: idsText(event.ids),
         oldGeneration: was === null ? null : String(was),
         newGeneration: is === null ? null : String(is),

@@ -55,7 +55,7 @@ export class Source {
   /** Probes that were asked for and not yet answered. */
   readonly probes: Omit<Probe, 'errno'>[] = [];
   readonly model: LiveModel;
-  /** Of the next event. */
+  /** Of the next event, in milliseconds since the epoch. */
   time = 1_795_000_000_000;
   /** Whether `events` collects them; for long runs it does not. */
   collects = true;
