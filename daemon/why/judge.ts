@@ -78,6 +78,7 @@ export class Judge {
       case 'insert':
       case 'key_stolen':
       case 'key_lost':
+      case 'over_forget':
       case 'remove':
       case 'open_by_handle':
       case 'hazard':
