@@ -61,33 +61,18 @@ export class Judge {
 
   /** @returns null for what is no lookup of a file */
   fold(event: InspectorEvent): Answered | null {
-    switch (event.type) {
-      case 'init':
-      case 'destroy':
-      case 'resync':
-        this.#tables.clear();
-        this.#entries.clear();
-        this.#byIds.clear();
-        this.#replies.clear();
-        return null;
-      case 'lookup':
-        return this.#lookUp(event);
-      case 'forget':
-        this.#forget(event);
-        return null;
-      case 'insert':
-      case 'key_stolen':
-      case 'key_lost':
-      case 'over_forget':
-      case 'remove':
-      case 'open_by_handle':
-      case 'hazard':
-      case 'hazard_closed':
-      case 'paused':
-      case 'resumed':
-      case 'injected':
-        return null;
-    }
+    const { type } = event;
+    if (type === 'lookup') return this.#lookUp(event);
+    if (type === 'forget') this.#forget(event);
+    if (type === 'init' || type === 'destroy' || type === 'resync') this.#clear();
+    return null;
+  }
+
+  #clear(): void {
+    this.#tables.clear();
+    this.#entries.clear();
+    this.#byIds.clear();
+    this.#replies.clear();
   }
 
   #lookUp(lookup: LookupEvent): Answered | null {

@@ -59,33 +59,12 @@ function ofSeq(past: Past, text: string): WhyJson {
 }
 
 function ofEvent(past: Past, event: InspectorEvent): WhyJson | null {
-  switch (event.type) {
-    case 'lookup':
-      return ofLookup(past, event);
-    case 'hazard':
-    case 'hazard_closed':
-      return ofHazard(past, event.hazard);
-    case 'open_by_handle':
-      return ofEntry(past, event.nodeid, causeOf(past, event));
-    case 'insert':
-    case 'forget':
-    case 'over_forget':
-    case 'remove':
-    case 'key_lost':
-      return ofEntry(past, event.nodeid);
-    case 'name_changed':
-      return ofEntry(past, event.to);
-    case 'key_stolen':
-      return ofEntry(past, event.by);
-    case 'mount_changed':
-    case 'init':
-    case 'destroy':
-    case 'resync':
-    case 'paused':
-    case 'resumed':
-    case 'injected':
-      return null;
-  }
+  const { type } = event;
+  if (type === 'lookup') return ofLookup(past, event);
+  if (type === 'hazard' || type === 'hazard_closed') return ofHazard(past, event.hazard);
+  if (type === 'open_by_handle') return ofEntry(past, event.nodeid, causeOf(past, event));
+  if (type === 'key_stolen') return ofEntry(past, event.by);
+  return 'nodeid' in event && event.nodeid !== null ? ofEntry(past, event.nodeid) : null;
 }
 
 /** Paths are relative to the shared directory; one that begins with it is understood too. */
