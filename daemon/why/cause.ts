@@ -259,9 +259,9 @@ function tooManyFiles(past: Past, cause: MakeCause): CauseJson {
 /** ESTALE that the guest's kernel made by itself: no reply carried it, but a name changed its node. */
 export function guestMade(past: Past): CauseJson {
   const none = `No reply since event ${past.oldest} carried ESTALE.`;
-  const change = newestNodeChange(past);
+  const change = past.newest(Infinity, ({ type }) => type === 'name_changed');
   const head = { errno: 'ESTALE', kind: 'guest_made' } as const;
-  if (change === null) {
+  if (change?.type !== 'name_changed') {
     return {
       ...head,
       sentence:
@@ -270,7 +270,7 @@ export function guestMade(past: Past): CauseJson {
       evidence: [none],
     };
   }
-  const { before, after } = change;
+  const { seq, time, name, parent, from, to } = change;
   return {
     ...head,
     sentence:
@@ -278,25 +278,9 @@ export function guestMade(past: Past): CauseJson {
       'so for good once a name below it has changed its node id.',
     evidence: [
       none,
-      `Event ${after.seq}, ${clock(after.time)}: “${nameText(after.name)}” in node ${after.parent} changed from node ${before.nodeid} to node ${after.nodeid}.`,
+      `Event ${seq}, ${clock(time)}: “${nameText(name)}” in node ${parent} changed from node ${from} to node ${to}.`,
     ],
   };
-}
-
-/** The newest lookup whose name had led to another node before. */
-function newestNodeChange(past: Past): { before: LookupEvent; after: LookupEvent } | null {
-  const later = new Map<string, LookupEvent>();
-  let after: LookupEvent | undefined;
-  const before = past.newest(Infinity, (event) => {
-    if (event.type !== 'lookup' || event.nodeid === null || event.name.length === 0) return false;
-    const key = `${event.parent}/${nameText(event.name)}`;
-    const next = later.get(key);
-    later.set(key, event);
-    if (next === undefined || next.nodeid === event.nodeid) return false;
-    after = next;
-    return true;
-  });
-  return before?.type === 'lookup' && after !== undefined ? { before, after } : null;
 }
 
 function clock(time: number): string {

@@ -64,7 +64,8 @@ function ofEvent(past: Past, event: InspectorEvent): WhyJson | null {
   if (type === 'hazard' || type === 'hazard_closed') return ofHazard(past, event.hazard);
   if (type === 'open_by_handle') return ofEntry(past, event.nodeid, causeOf(past, event));
   if (type === 'key_stolen') return ofEntry(past, event.by);
-  return 'nodeid' in event && event.nodeid !== null ? ofEntry(past, event.nodeid) : null;
+  if (type === 'name_changed') return ofEntry(past, event.to);
+  return 'nodeid' in event ? ofEntry(past, event.nodeid) : null;
 }
 
 /** Paths are relative to the shared directory; one that begins with it is understood too. */
