@@ -138,6 +138,7 @@ export async function startObservers(
     },
     endDebugging: () => debug.end(),
     close: async () => {
+      debug.over();
       follower.stop();
       prober.stop();
       await server.close('The daemon ended.');

@@ -299,14 +299,28 @@ export class DebugLease {
     this.#end(lease, 'timeout', `The debugger was not heard of for ${seconds} seconds.`);
   }
 
+  /**
+   * The file system's thread has ended by itself, as with its virtual machine: nothing is held any
+   * more, and nobody takes commands.
+   */
+  over(): void {
+    if (this.#lease !== null) this.#conclude(this.#lease, 'ended', WHY.ended ?? '');
+    this.#held.clear();
+    this.#take({ type: 'released' });
+  }
+
   #end(lease: Lease, reason: ResumeReason, message: string): void {
+    this.#conclude(lease, reason, message);
+    this.debuggee.send({ type: 'release', reason });
+    this.debuggee.changed();
+  }
+
+  #conclude(lease: Lease, reason: ResumeReason, message: string): void {
     clearInterval(lease.timer);
     this.#lease = null;
     const left = this.#held.size === 0 ? '' : ` ${this.#held.size} held requests go on.`;
     this.debuggee.log(`${message}${left} Nothing is armed any more.`);
     this.#leaving.push({ members: lease.members, reason, message });
-    this.debuggee.send({ type: 'release', reason });
-    this.debuggee.changed();
   }
 
   // --- reports ------------------------------------------------------------------------------------
