@@ -187,6 +187,7 @@ export class Peer {
       case 'map.stop':
       case 'hazards':
       case 'why':
+      case 'judge':
       case 'debug.attach':
       case 'debug.heartbeat':
       case 'debug.detach':
