@@ -166,7 +166,7 @@ function mountRows(budget: BudgetJson): TableRow[] {
 }
 
 function more(count: number, one: string, many: string): string {
-  return count === 0 ? '' : `${plural(count, `${one} more`, `${many} more`)}.`;
+  return count === 0 ? '' : `${plural(count, `more ${one} is`, `more ${many} are`)} not shown.`;
 }
 
 // --- tables ---------------------------------------------------------------------------------------

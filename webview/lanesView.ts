@@ -68,7 +68,7 @@ export class LanesView {
   readonly #tip = el('div', { class: 'lanes-tip', data: { testid: 'lane-tip' } });
   readonly #empty = el('div', { class: 'lanes-empty', data: { testid: 'lanes-empty' } });
   readonly #strip = laneStrip((domain) => this.#show(domain));
-  readonly #zoom = zoom<HTMLElement, unknown>();
+  readonly #zoom = zoom<HTMLCanvasElement, unknown>();
 
   #saved: SavedLanes;
   #window: LanesWindow | undefined;
@@ -391,13 +391,13 @@ export class LanesView {
     const share = (domain.from - whole.from) / (whole.to - whole.from);
     this.#base = whole;
     this.#zooming = true;
-    select(this.#grid).call((grid) =>
-      this.#zoom.transform(grid, zoomIdentity.translate(-share * width * k, 0).scale(k)),
+    select(this.#canvas).call((canvas) =>
+      this.#zoom.transform(canvas, zoomIdentity.translate(-share * width * k, 0).scale(k)),
     );
     this.#zooming = false;
   }
 
-  #zoomed({ transform }: D3ZoomEvent<HTMLElement, unknown>): void {
+  #zoomed({ transform }: D3ZoomEvent<HTMLCanvasElement, unknown>): void {
     if (this.#zooming) return;
     const { width } = this.#viewport;
     const x = scaleTime([this.#base.from, this.#base.to], [0, width]);
@@ -456,14 +456,16 @@ export class LanesView {
 
   #wheel(event: WheelEvent): void {
     const area = this.#area();
-    if (event.ctrlKey || event.metaKey || event.shiftKey) {
-      this.#placeZoom();
+    if (event.ctrlKey || event.metaKey) return;
+    // Browsers turn the wheel sideways with Shift.
+    if (Math.abs(event.deltaX) > Math.abs(event.deltaY)) {
+      event.preventDefault();
+      this.#pan((event.deltaX * unitOf(event)) / this.#viewport.width);
       return;
     }
     if (!isScaled(area)) return;
     event.preventDefault();
-    const unit = event.deltaMode === WheelEvent.DOM_DELTA_PIXEL ? 1 : LANE_HEIGHT;
-    this.#setTop(this.#saved.top + event.deltaY * unit);
+    this.#setTop(this.#saved.top + event.deltaY * unitOf(event));
     this.#save({});
   }
 
@@ -610,15 +612,22 @@ export class LanesView {
       this.#open(found.bar);
     });
     // Before d3 hears of it: the whole of the time has grown meanwhile.
-    grid.addEventListener('mousedown', () => this.#placeZoom());
-    select(grid).call(
+    for (const event of ['mousedown', 'wheel', 'touchstart'] as const) {
+      this.#canvas.addEventListener(event, () => this.#placeZoom(), { passive: true });
+    }
+    select(this.#canvas).call(
       this.#zoom
-        .filter((event: MouseEvent | WheelEvent) =>
+        .filter((event: MouseEvent | TouchEvent | WheelEvent) =>
           event.type === 'wheel'
-            ? event.ctrlKey || event.metaKey || event.shiftKey
-            : event.button === 0 && event.type !== 'dblclick' && this.#isInChart(event),
+            ? event.ctrlKey || event.metaKey
+            : event.type !== 'dblclick' && !(event instanceof MouseEvent && event.button !== 0),
         )
-        .on('zoom', (event: D3ZoomEvent<HTMLElement, unknown>) => this.#zoomed(event)),
+        // Two fingers on a touchpad come as a wheel with Ctrl and small steps.
+        .wheelDelta((event: WheelEvent) => {
+          const isPinch = event.ctrlKey && Math.abs(event.deltaY) < 20;
+          return -event.deltaY * unitOf(event) * (isPinch ? 0.02 : 0.002);
+        })
+        .on('zoom', (event: D3ZoomEvent<HTMLCanvasElement, unknown>) => this.#zoomed(event)),
     );
     new ResizeObserver(() => {
       this.actions.moved();
@@ -634,11 +643,6 @@ export class LanesView {
     return { x: event.clientX - box.left - this.#viewport.chartLeft, y: event.clientY - box.top };
   }
 
-  #isInChart(event: MouseEvent): boolean {
-    const { x } = this.#placeOf(event);
-    return x >= 0 && x < this.#viewport.width;
-  }
-
   #measure(): void {
     const { clientWidth, clientHeight } = this.#grid;
     const chartLeft = this.#canvas.offsetLeft;
@@ -649,6 +653,10 @@ export class LanesView {
     this.#canvas.style.height = `${clientHeight}px`;
     if (wasWide !== width) this.#placeZoom();
   }
+}
+
+function unitOf({ deltaMode }: WheelEvent): number {
+  return deltaMode === WheelEvent.DOM_DELTA_PIXEL ? 1 : LANE_HEIGHT;
 }
 
 function isLiving({ bars }: LaneJson): boolean {

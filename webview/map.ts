@@ -114,6 +114,7 @@ const top = header({
   help: help.open,
 });
 const views = tabs(showView);
+top.element.append(views.element);
 const band = lookupBand(dirty, reveal);
 const grid = new Grid(view.top, {
   moved() {
@@ -186,7 +187,6 @@ const page = el(
   'div',
   { class: 'page' },
   top.element,
-  views.element,
   band.element,
   screen.banner,
   el('main', { class: 'views' }, main, lanes.element, budgets.element),
