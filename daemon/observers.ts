@@ -12,10 +12,13 @@ import { RingFollower } from './inspector/ringFollower';
 import type { Observation } from './observation';
 import type { HostView } from './passthrough/hostView';
 import type { Log } from './passthrough/options';
+import type { ProbeAnswer } from './passthrough/probing';
 import { Prober } from './prober';
+import { ProbeRuns } from './probeRuns';
 import type { Target } from './protocol/json';
+import type { ProbeMode } from './tables/hitKind';
 import type { VolumeFacts } from './tables/recorder';
-import type { FromWorker } from './workerMessages';
+import type { FromWorker, WorkerCommand } from './workerMessages';
 import { CONTROL } from './workerMessages';
 
 export interface Observers {
@@ -25,6 +28,8 @@ export interface Observers {
   restore(message: Extract<FromWorker, { type: 'tables' }>): void;
   /** Takes what the gate says. */
   debugged(report: DebugReport): void;
+  /** Takes what the file system's thread says of the entries that it tried. */
+  probed(answers: readonly ProbeAnswer[]): void;
   /** Ends debugging: what is held goes on. Resolves when nothing is. */
   endDebugging(): Promise<void>;
   close(): Promise<void>;
@@ -36,6 +41,8 @@ export interface Observed {
   readonly ring: SharedArrayBuffer;
   readonly control: Int32Array;
   readonly view: HostView;
+  /** --probe: `never` tries no handle by itself. */
+  readonly probe: ProbeMode;
   readonly fdLimit: number;
   /** Makes the worker look at the control words and at what the gate is told. */
   readonly wake: () => void;
@@ -47,7 +54,7 @@ export async function startObservers(
   native: Addon,
   { listener, token }: Observation,
   files: PageFiles,
-  { target, ring, control, view, fdLimit, wake, commands }: Observed,
+  { target, ring, control, view, probe, fdLimit, wake, commands }: Observed,
   log: Log,
 ): Promise<Observers> {
   const volumes = new Map<number, VolumeFacts>();
@@ -58,6 +65,7 @@ export async function startObservers(
       if (event.type === 'hazard') debug.opened(event.hazard);
     },
     probe: (nodeid, because) => {
+      if (probe === 'never') return;
       const handle = model.tables.entry(nodeid)?.handle ?? null;
       if (handle !== null) prober.ask(nodeid, handle, because);
     },
@@ -90,11 +98,12 @@ export async function startObservers(
     inspectorLog,
   );
 
+  const send = (command: WorkerCommand) => {
+    commands.postMessage(command);
+    wake();
+  };
   const debug = new DebugLease({
-    send: (command) => {
-      commands.postMessage(command);
-      wake();
-    },
+    send,
     whenCaughtUp: (then) => follower.whenCaughtUp(then),
     probed: () => prober.settled(),
     get seq() {
@@ -106,6 +115,11 @@ export async function startObservers(
     },
     log: (text) => log('info', text),
   });
+  const probes = new ProbeRuns(model, view, {
+    ask: (nodeids) => send({ type: 'probe', nodeids }),
+    whenCaughtUp: (then) => follower.whenCaughtUp(then),
+    changed: () => server.changed(),
+  });
   const server = await startInspectorServer(
     listener,
     token,
@@ -114,6 +128,8 @@ export async function startObservers(
     files,
     inspectorLog,
     debug,
+    null,
+    probes,
   );
   follower.woken();
   return {
@@ -121,10 +137,12 @@ export async function startObservers(
     drain: () => follower.woken(),
     restore: ({ image, head }) => follower.restore(image, head),
     debugged: (report) => debug.report(report),
+    probed: (answers) => probes.answered(answers),
     endDebugging: () => debug.end(),
     close: async () => {
       follower.stop();
       prober.stop();
+      probes.close();
       await server.close('The daemon ended.');
     },
   };

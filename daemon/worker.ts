@@ -9,7 +9,6 @@ import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_thread
 import { loadAddon } from '../native/index';
 import type { Addon } from '../native/index';
 import { DebugGate } from './debug/gate';
-import type { DebugCommand } from './debug/spec';
 import type { RequestHandler } from './fuse/dataChannel';
 import { NAMING } from './inspector/debugNaming';
 import { createFileSystem } from './passthrough/fileSystem';
@@ -23,7 +22,7 @@ import { RingRecorder } from './trace/record';
 import { serve } from './transport/fuseSession';
 import { serveVhostUser } from './transport/vhostServer';
 import type { VhostLog } from './transport/vhostSession';
-import type { EndedWhy, FromWorker, WorkerStart } from './workerMessages';
+import type { EndedWhy, FromWorker, WorkerCommand, WorkerStart } from './workerMessages';
 import { CONTROL } from './workerMessages';
 
 const NOBODY_LISTENS: Recorder = {
@@ -62,6 +61,7 @@ function run(
   say({
     type: 'ready',
     effectiveHandles: fileSystem.effectiveHandles,
+    handlesRefused: fileSystem.handlesRefused,
     fdLimit: fileSystem.fdLimit,
   });
   // The runtime file is written before the first request is served (docs/protocol.md).
@@ -87,7 +87,10 @@ function run(
       ring.restart();
       say({ type: 'tables', image: tables.image(), head });
     }
-    for (const command of commandsFrom(start.commands)) gate?.command(command);
+    for (const command of commandsFrom(start.commands)) {
+      if (command.type !== 'probe') gate?.command(command);
+      else say({ type: 'probed', answers: fileSystem.probe(command.nodeids) });
+    }
     return true;
   };
   const why = serveSource(native, start, counted, onControl, (level, text) =>
@@ -97,12 +100,12 @@ function run(
   say({ type: 'ended', why });
 }
 
-function* commandsFrom(commands: MessagePort | null): Generator<DebugCommand> {
+function* commandsFrom(commands: MessagePort | null): Generator<WorkerCommand> {
   if (commands === null) return;
   for (;;) {
     const next = receiveMessageOnPort(commands);
     if (next === undefined) return;
-    yield next.message as DebugCommand;
+    yield next.message as WorkerCommand;
   }
 }
 

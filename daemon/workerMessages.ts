@@ -1,9 +1,12 @@
 /** What the daemon's two threads say to each other beside the event ring. */
 
 import type { MessagePort } from 'node:worker_threads';
-import type { DebugReport } from './debug/spec';
+import type { DebugCommand, DebugReport } from './debug/spec';
 import type { PassthroughOptions } from './passthrough/options';
+import type { ProbeAnswer } from './passthrough/probing';
+import type { WorkingHandles } from './passthrough/workingHandles';
 import type { HandleMode } from './protocol/json';
+import type { Nodeid } from './tables/identity';
 import type { LookupRuleName } from './tables/lookupRule';
 import type { TablesImage } from './tables/inodeTables';
 
@@ -26,7 +29,7 @@ export interface WorkerStart {
   readonly ring: SharedArrayBuffer | null;
   /** 32-bit words, see CONTROL. */
   readonly control: SharedArrayBuffer;
-  /** Where a debugger's commands come from; null with --no-inspect. */
+  /** Where commands come from (`WorkerCommand`); null with --no-inspect. */
   readonly commands: MessagePort | null;
 }
 
@@ -41,10 +44,21 @@ export const CONTROL = {
   words: 3,
 } as const;
 
+/** What the main thread asks through the port. */
+export type WorkerCommand =
+  | DebugCommand
+  /** Tries what these entries hold. */
+  | { readonly type: 'probe'; readonly nodeids: readonly Nodeid[] };
+
 export type FromWorker =
   /** All of its program is loaded: it waits for a HostView. */
   | { readonly type: 'loaded' }
-  | { readonly type: 'ready'; readonly effectiveHandles: HandleMode; readonly fdLimit: number }
+  | {
+      readonly type: 'ready';
+      readonly effectiveHandles: HandleMode;
+      readonly handlesRefused: WorkingHandles['refused'];
+      readonly fdLimit: number;
+    }
   /** Events were published while the main thread slept. */
   | { readonly type: 'events' }
   /** The tables, and how far the ring was written when they were copied. */
@@ -55,4 +69,6 @@ export type FromWorker =
       readonly text: string;
     }
   | { readonly type: 'debug'; readonly report: DebugReport }
+  /** The answer to `probe`. */
+  | { readonly type: 'probed'; readonly answers: readonly ProbeAnswer[] }
   | { readonly type: 'ended'; readonly why: EndedWhy };

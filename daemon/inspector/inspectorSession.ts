@@ -34,6 +34,7 @@ import type { EventHistory } from './eventHistory';
 import { KeyMapView } from './keyMap';
 import type { LiveModel } from './liveModel';
 import { pastOf } from './past';
+import type { ProbesOnDemand } from './probesOnDemand';
 import { RpcError } from './rpcError';
 
 /** Unsent bytes above which nothing more is put on the way. */
@@ -84,7 +85,10 @@ export class InspectorSession {
   #tourStep: number | null = null;
   readonly #debugger: Debugger;
 
-  /** @param tour null for a target that is no recording with steps */
+  /**
+   * @param tour null for a target that is no recording with steps
+   * @param probes null for a target whose entries cannot be tried
+   */
   constructor(
     private readonly socket: WebSocket,
     private model: LiveModel,
@@ -92,6 +96,7 @@ export class InspectorSession {
     private readonly log: Log,
     private readonly debug: DebugLease | null,
     private readonly tour: Tour | null,
+    private readonly probes: ProbesOnDemand | null,
   ) {
     const clientOf = () => this.#client;
     this.#debugger = {
@@ -106,6 +111,7 @@ export class InspectorSession {
     socket.on('close', () => {
       this.#stopTimer();
       this.debug?.leave(this.#debugger, 'disconnected');
+      this.probes?.stop(this.#debugger);
     });
   }
 
@@ -270,6 +276,16 @@ export class InspectorSession {
         this.#tourStep = state.step;
         return state;
       }
+      case 'probe.start': {
+        const request = parse('probe.start', params);
+        if (this.probes === null) {
+          throw new RpcError(RPC_ERRORS.notProbed, 'The entries of this target cannot be probed.');
+        }
+        return this.probes.start(this.#debugger, request);
+      }
+      case 'probe.stop':
+        this.probes?.stop(this.#debugger);
+        return {};
       case 'debug.attach':
       case 'debug.heartbeat':
       case 'debug.detach':

@@ -32,12 +32,7 @@ export function reopen(native: Addon, { proc }: HostView, fd: number, flags: num
  */
 export function mountPointOf({ proc, prefix }: HostView, mntId: number): Buffer | undefined {
   const start = `${mntId} `;
-  // latin1 keeps every byte of a path as one character.
-  const text =
-    proc === null
-      ? readFileSync('/proc/self/mountinfo', 'latin1')
-      : readFromStart(proc.mountInfoFd);
-  for (const line of text.split('\n')) {
+  for (const line of mountInfo(proc).split('\n')) {
     if (!line.startsWith(start)) continue;
     const escaped = line.split(' ')[4];
     if (escaped === undefined) continue;
@@ -45,6 +40,22 @@ export function mountPointOf({ proc, prefix }: HostView, mntId: number): Buffer 
     return Buffer.from(inSight(decodeOctal(escaped), before), 'latin1');
   }
   return undefined;
+}
+
+/** The ids of all mounts that this process has. */
+export function mountIds({ proc }: HostView): ReadonlySet<number> {
+  return new Set(
+    mountInfo(proc)
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => parseInt(line, 10)),
+  );
+}
+
+function mountInfo(proc: HostView['proc']): string {
+  // latin1 keeps every byte of a path as one character.
+  if (proc === null) return readFileSync('/proc/self/mountinfo', 'latin1');
+  return readFromStart(proc.mountInfoFd);
 }
 
 /** The kernel writes space, tab, newline and backslash as \ooo. */

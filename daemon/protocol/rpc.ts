@@ -17,7 +17,8 @@
  * | why           | { about }        | whyResult: how something was decided, and what to do         |
  * | status.watch  | {}               | Status; then `status` notifications                          |
  *
- * The debugger's methods are in debug.ts, those of tours in tour.ts.
+ * The debugger's methods are in debug.ts, those of tours in tour.ts, those that
+ * probe in probe.ts.
  */
 
 import * as v from 'valibot';
@@ -33,6 +34,7 @@ import {
   targetJson,
 } from './json';
 import { entryRow, mapRequest, mapWindow, overviewRequest, statusJson } from './map';
+import { PROBE_METHODS, PROBE_NOTIFICATIONS } from './probe';
 import { whyRequest, whyResult } from './why';
 import { TOUR_METHODS, TOUR_NOTIFICATIONS } from './tour';
 
@@ -108,6 +110,7 @@ export const METHODS = {
   'status.watch': { request: empty, result: statusJson },
   ...DEBUG_METHODS,
   ...TOUR_METHODS,
+  ...PROBE_METHODS,
 } as const;
 
 export type MethodName = keyof typeof METHODS;
@@ -124,6 +127,7 @@ export const NOTIFICATIONS = {
   status: statusJson,
   ...DEBUG_NOTIFICATIONS,
   ...TOUR_NOTIFICATIONS,
+  ...PROBE_NOTIFICATIONS,
 } as const;
 
 export type NotificationName = keyof typeof NOTIFICATIONS;
@@ -150,6 +154,8 @@ export const RPC_ERRORS = {
   notAttached: -32006,
   /** No such request is held (any more). */
   notHeld: -32007,
+  /** Another run of probes is under way, or this target's entries cannot be probed. */
+  notProbed: -32008,
 } as const;
 
 /** WebSocket close codes with which the daemon ends a connection; the reason is a sentence. */
