@@ -2,7 +2,7 @@
 
 import type { MessagePort } from 'node:worker_threads';
 import type { Addon } from '../native/index';
-import type { DebugReport } from './debug/spec';
+import type { DebugReport, OpenFilesPage } from './debug/spec';
 import { DebugLease } from './inspector/debugLease';
 import { EventHistory } from './inspector/eventHistory';
 import { startInspectorServer } from './inspector/inspectorServer';
@@ -10,15 +10,17 @@ import { LiveModel } from './inspector/liveModel';
 import type { PageFiles } from './inspector/page';
 import { RingFollower } from './inspector/ringFollower';
 import type { Observation } from './observation';
+import { RESERVED } from './passthrough/descriptorLimit';
 import type { HostView } from './passthrough/hostView';
 import type { Log } from './passthrough/options';
 import type { ProbeAnswer } from './passthrough/probing';
 import { Prober } from './prober';
 import { ProbeRuns } from './probeRuns';
+import { ResourceWatch } from './resourceWatch';
 import type { Target } from './protocol/json';
 import type { ProbeMode } from './tables/hitKind';
 import type { VolumeFacts } from './tables/recorder';
-import type { FromWorker, WorkerCommand } from './workerMessages';
+import type { FromWorker, ToWorker } from './workerMessages';
 import { CONTROL } from './workerMessages';
 
 export interface Observers {
@@ -30,6 +32,8 @@ export interface Observers {
   debugged(report: DebugReport): void;
   /** Takes what the file system's thread says of the entries that it tried. */
   probed(answers: readonly ProbeAnswer[]): void;
+  /** Takes the answer to a debugger's question. */
+  openFiles(question: number, page: OpenFilesPage): void;
   /** Ends debugging: what is held goes on. Resolves when nothing is. */
   endDebugging(): Promise<void>;
   close(): Promise<void>;
@@ -59,22 +63,28 @@ export async function startObservers(
 ): Promise<Observers> {
   const volumes = new Map<number, VolumeFacts>();
   const history = new EventHistory(volumes);
-  const model = new LiveModel(target, {
-    event: (event) => {
-      history.push(event);
-      if (event.type === 'hazard') debug.opened(event.hazard);
+  const model = new LiveModel(
+    target,
+    {
+      event: (event) => {
+        history.push(event);
+        if (event.type === 'hazard') debug.opened(event.hazard);
+      },
+      probe: (nodeid, because) => {
+        if (probe === 'never') return;
+        const handle = model.tables.entry(nodeid)?.handle ?? null;
+        if (handle !== null) prober.ask(nodeid, handle, because);
+      },
+      mayBeZombie: (nodeid) => resources.suspect(nodeid),
     },
-    probe: (nodeid, because) => {
-      if (probe === 'never') return;
-      const handle = model.tables.entry(nodeid)?.handle ?? null;
-      if (handle !== null) prober.ask(nodeid, handle, because);
-    },
-  });
+    volumes,
+  );
   const prober = new Prober(native, log, view, (probe) => {
     model.probed(probe);
     server.changed();
   });
-  model.descriptors.limit = fdLimit;
+  model.budget.descriptors.limit = fdLimit;
+  model.budget.descriptors.reserved = RESERVED;
   const inspectorLog = {
     info: (text: string) => log('info', text),
     warn: (text: string) => log('warn', text),
@@ -87,7 +97,7 @@ export async function startObservers(
     volumes,
     {
       changed: () => {
-        model.descriptors.used = control[CONTROL.fdsUsed] ?? 0;
+        model.budget.descriptors.used = control[CONTROL.fdsUsed] ?? 0;
         server.changed();
       },
       askForTables: () => {
@@ -98,12 +108,20 @@ export async function startObservers(
     inspectorLog,
   );
 
-  const send = (command: WorkerCommand) => {
+  const send = (command: ToWorker): void => {
     commands.postMessage(command);
     wake();
   };
+  const questions = new Map<number, (page: OpenFilesPage) => void>();
+  let asked = 0;
   const debug = new DebugLease({
     send,
+    openFiles: (from, count) =>
+      new Promise((resolve) => {
+        const question = ++asked;
+        questions.set(question, resolve);
+        send({ type: 'openFiles', question, from, count });
+      }),
     whenCaughtUp: (then) => follower.whenCaughtUp(then),
     probed: () => prober.settled(),
     get seq() {
@@ -131,6 +149,7 @@ export async function startObservers(
     null,
     probes,
   );
+  const resources = new ResourceWatch(model, view, control, log, () => server.changed());
   follower.woken();
   return {
     page: server.page,
@@ -138,11 +157,17 @@ export async function startObservers(
     restore: ({ image, head }) => follower.restore(image, head),
     debugged: (report) => debug.report(report),
     probed: (answers) => probes.answered(answers),
+    openFiles: (question, page) => {
+      questions.get(question)?.(page);
+      questions.delete(question);
+    },
     endDebugging: () => debug.end(),
     close: async () => {
+      debug.over();
       follower.stop();
       prober.stop();
       probes.close();
+      resources.stop();
       await server.close('The daemon ended.');
     },
   };

@@ -105,6 +105,9 @@ export async function serveShare(
       case 'probed':
         observers?.probed(message.answers);
         return;
+      case 'openFiles':
+        observers?.openFiles(message.question, message.page);
+        return;
       case 'log':
         log(message.level, message.text);
         return;

@@ -11,6 +11,7 @@ import type { Addon } from '../native/index';
 import { DebugGate } from './debug/gate';
 import type { RequestHandler } from './fuse/dataChannel';
 import { NAMING } from './inspector/debugNaming';
+import { OpenFilesSeen } from './openFilesSeen';
 import { createFileSystem } from './passthrough/fileSystem';
 import type { HostView } from './passthrough/hostView';
 import { NO_GATE } from './tables/gate';
@@ -22,7 +23,7 @@ import { RingRecorder } from './trace/record';
 import { serve } from './transport/fuseSession';
 import { serveVhostUser } from './transport/vhostServer';
 import type { VhostLog } from './transport/vhostSession';
-import type { EndedWhy, FromWorker, WorkerCommand, WorkerStart } from './workerMessages';
+import type { EndedWhy, FromWorker, ToWorker, WorkerStart } from './workerMessages';
 import { CONTROL } from './workerMessages';
 
 const NOBODY_LISTENS: Recorder = {
@@ -30,6 +31,7 @@ const NOBODY_LISTENS: Recorder = {
   destroy: () => undefined,
   lookup: () => undefined,
   forget: () => undefined,
+  overForget: () => undefined,
   openByHandleFailed: () => undefined,
   volume: () => undefined,
 };
@@ -67,17 +69,21 @@ function run(
   // The runtime file is written before the first request is served (docs/protocol.md).
   Atomics.wait(control, CONTROL.go, 0);
 
+  const openFiles = ring === null ? null : new OpenFilesSeen(fileSystem.memory);
   const counted: RequestHandler = {
     memory: fileSystem.memory,
     handle(length, channel) {
       const reply = fileSystem.handle(length, channel);
       control[CONTROL.fdsUsed] = fileSystem.fdsUsed();
+      control[CONTROL.fdsRefused] = fileSystem.fdsRefused();
+      openFiles?.answered(reply);
       return reply;
     },
     standsAlone: () => fileSystem.standsAlone(),
     letGo: () => fileSystem.letGo(),
     reset() {
       fileSystem.reset();
+      openFiles?.clear();
       control[CONTROL.fdsUsed] = fileSystem.fdsUsed();
     },
   };
@@ -88,8 +94,18 @@ function run(
       say({ type: 'tables', image: tables.image(), head });
     }
     for (const command of commandsFrom(start.commands)) {
-      if (command.type !== 'probe') gate?.command(command);
-      else say({ type: 'probed', answers: fileSystem.probe(command.nodeids) });
+      switch (command.type) {
+        case 'openFiles': {
+          const { type, question, from, count } = command;
+          if (openFiles !== null) say({ type, question, page: openFiles.page(from, count) });
+          break;
+        }
+        case 'probe':
+          say({ type: 'probed', answers: fileSystem.probe(command.nodeids) });
+          break;
+        default:
+          gate?.command(command);
+      }
     }
     return true;
   };
@@ -100,12 +116,12 @@ function run(
   say({ type: 'ended', why });
 }
 
-function* commandsFrom(commands: MessagePort | null): Generator<WorkerCommand> {
+function* commandsFrom(commands: MessagePort | null): Generator<ToWorker> {
   if (commands === null) return;
   for (;;) {
     const next = receiveMessageOnPort(commands);
     if (next === undefined) return;
-    yield next.message as WorkerCommand;
+    yield next.message as ToWorker;
   }
 }
 

@@ -1,7 +1,7 @@
 /** What the daemon's two threads say to each other beside the event ring. */
 
 import type { MessagePort } from 'node:worker_threads';
-import type { DebugCommand, DebugReport } from './debug/spec';
+import type { DebugCommand, DebugReport, OpenFilesPage } from './debug/spec';
 import type { PassthroughOptions } from './passthrough/options';
 import type { ProbeAnswer } from './passthrough/probing';
 import type { WorkingHandles } from './passthrough/workingHandles';
@@ -29,7 +29,7 @@ export interface WorkerStart {
   readonly ring: SharedArrayBuffer | null;
   /** 32-bit words, see CONTROL. */
   readonly control: SharedArrayBuffer;
-  /** Where commands come from (`WorkerCommand`); null with --no-inspect. */
+  /** Where ToWorker comes from; null with --no-inspect. */
   readonly commands: MessagePort | null;
 }
 
@@ -41,14 +41,23 @@ export const CONTROL = {
   resync: 1,
   /** Descriptors held for the guest. */
   fdsUsed: 2,
-  words: 3,
+  /** How often the guest got ENFILE because it holds all that it may have (mod 2^32). */
+  fdsRefused: 3,
+  words: 4,
 } as const;
 
-/** What the main thread asks through the port. */
-export type WorkerCommand =
+/** What a debugger or an observer wants. */
+export type ToWorker =
   | DebugCommand
   /** Tries what these entries hold. */
-  | { readonly type: 'probe'; readonly nodeids: readonly Nodeid[] };
+  | { readonly type: 'probe'; readonly nodeids: readonly Nodeid[] }
+  /** Answered with the same number. */
+  | {
+      readonly type: 'openFiles';
+      readonly question: number;
+      readonly from: number;
+      readonly count: number;
+    };
 
 export type FromWorker =
   /** All of its program is loaded: it waits for a HostView. */
@@ -71,4 +80,5 @@ export type FromWorker =
   | { readonly type: 'debug'; readonly report: DebugReport }
   /** The answer to `probe`. */
   | { readonly type: 'probed'; readonly answers: readonly ProbeAnswer[] }
+  | { readonly type: 'openFiles'; readonly question: number; readonly page: OpenFilesPage }
   | { readonly type: 'ended'; readonly why: EndedWhy };

@@ -6,6 +6,7 @@
 
 import * as v from 'valibot';
 import type { WebSocket } from 'ws';
+import type { OpenFilesPage } from '../debug/spec';
 import type { DEBUG_METHODS } from '../protocol/debug';
 import { encodeFrame, OVERVIEW_FRAME } from '../protocol/binary';
 import { eventToJson, hazardToJson, isoTime } from '../protocol/eventJson';
@@ -32,6 +33,7 @@ import { entryRow, entryToJson } from './entryJson';
 import { errnoName } from './errnoName';
 import type { EventHistory } from './eventHistory';
 import { KeyMapView } from './keyMap';
+import { LanesView } from './laneWindow';
 import type { LiveModel } from './liveModel';
 import { pastOf } from './past';
 import type { ProbesOnDemand } from './probesOnDemand';
@@ -48,6 +50,7 @@ const MAP_INTERVAL = 50;
  */
 const MAP_GATHERING = 6;
 const STATUS_INTERVAL = 250;
+const BUDGET_INTERVAL = 1_000;
 /** A client that takes nothing for this long is dropped. */
 export const PATIENCE_MS = 30_000;
 const HISTORY_OF_ENTRY = 100;
@@ -75,9 +78,13 @@ export class InspectorSession {
   #mapVersion = -1;
   #mapSentAt = 0;
   #mapChangedAt: number | null = null;
+  #lanes: LanesView | null = null;
+  #lanesSentAt = 0;
   #statusWatched = false;
   #statusVersion = -1;
   #statusSentAt = 0;
+  #budgetWatched = false;
+  #budgetSentAt = 0;
   #stuckSince: number | null = null;
   #timer: NodeJS.Timeout | null = null;
   #wakesAt = 0;
@@ -122,7 +129,13 @@ export class InspectorSession {
     if (!this.#hasRoom(now)) return;
     this.#sendTour();
     this.#sendEvents();
-    this.#wakeIn(Math.min(this.#sendMap(now), this.#sendStatus(now)), now);
+    const due = Math.min(
+      this.#sendMap(now),
+      this.#sendLanes(now),
+      this.#sendStatus(now),
+      this.#sendBudget(now),
+    );
+    this.#wakeIn(due, now);
   }
 
   /** A replay has begun anew: what is followed is followed in its new model, from the first event. */
@@ -131,6 +144,7 @@ export class InspectorSession {
     this.history = history;
     this.#pages = null;
     this.#map?.startOver(model, history);
+    this.#lanes?.startOver(model);
     this.#mapVersion = -1;
     this.#statusVersion = -1;
     if (this.#followFrom !== null) this.#followFrom = 1;
@@ -196,16 +210,24 @@ export class InspectorSession {
     }
     const { id, method, params } = request.output;
     try {
-      this.#send({ jsonrpc: '2.0', id, result: this.#answer(id, method, params ?? {}) });
+      const result = this.#answer(id, method, params ?? {});
+      if (result instanceof Promise) {
+        result
+          .then((late: unknown) => this.#send({ jsonrpc: '2.0', id, result: late }))
+          .catch((error: unknown) => this.#refuse(id, method, error));
+      } else this.#send({ jsonrpc: '2.0', id, result });
     } catch (error) {
-      const known = error instanceof RpcError;
-      const code = known ? error.code : RPC_ERRORS.internal;
-      const message = error instanceof Error ? error.message : String(error);
-      if (!known) this.log.warn(`Inspector: ${method} for ${this.#client} failed: ${message}`);
-      this.#send({ jsonrpc: '2.0', id, error: { code, message } });
-      if (code === RPC_ERRORS.version)
-        this.socket.close(CLOSE_CODES.version, message.slice(0, 120));
+      this.#refuse(id, method, error);
     }
+  }
+
+  #refuse(id: number | string, method: string, error: unknown): void {
+    const known = error instanceof RpcError;
+    const code = known ? error.code : RPC_ERRORS.internal;
+    const message = error instanceof Error ? error.message : String(error);
+    if (!known) this.log.warn(`Inspector: ${method} for ${this.#client} failed: ${message}`);
+    this.#send({ jsonrpc: '2.0', id, error: { code, message } });
+    if (code === RPC_ERRORS.version) this.socket.close(CLOSE_CODES.version, message.slice(0, 120));
   }
 
   /** Says what is wrong, logs it, and ends the connection: the peer does not speak the protocol. */
@@ -243,6 +265,11 @@ export class InspectorSession {
       case 'map.stop':
         this.#map = null;
         return {};
+      case 'lanes.watch':
+        return this.#watchLanes(parse('lanes.watch', params));
+      case 'lanes.stop':
+        this.#lanes = null;
+        return {};
       case 'overview':
         return this.#overview(id, parse('overview', params));
       case 'entry':
@@ -266,6 +293,13 @@ export class InspectorSession {
         this.#statusWatched = true;
         this.#statusVersion = this.model.version;
         return this.#status();
+      case 'budget.watch':
+        this.#budgetWatched = true;
+        this.#budgetSentAt = performance.now();
+        return this.model.budget.json();
+      case 'budget.stop':
+        this.#budgetWatched = false;
+        return {};
       case 'tour.state':
         return this.#tourState();
       case 'tour.go': {
@@ -295,6 +329,7 @@ export class InspectorSession {
       case 'debug.continue':
       case 'debug.step':
       case 'debug.inspect':
+      case 'debug.openFiles':
       case 'debug.evaluate':
         return this.#debugged(method, params);
     }
@@ -334,11 +369,29 @@ export class InspectorSession {
       case 'debug.inspect':
         debug.heard(who);
         return debug.inspect();
+      case 'debug.openFiles': {
+        const { from, count } = parse(method, params);
+        return this.#openFiles(debug.openFiles(who, from, count));
+      }
       case 'debug.evaluate': {
         const { request, expression } = parse(method, params);
         return debug.evaluate(who, request, expression);
       }
     }
+  }
+
+  async #openFiles(asked: Promise<OpenFilesPage>): Promise<ResultOf<'debug.openFiles'>> {
+    const { total, files } = await asked;
+    return {
+      total,
+      files: files.map(({ fh, nodeid, isDirectory, flags }) => ({
+        fh: String(fh),
+        nodeid: String(nodeid),
+        path: this.model.path(nodeid),
+        isDirectory,
+        flags,
+      })),
+    };
   }
 
   #hello({ protocol, client }: RequestOf<'hello'>): ResultOf<'hello'> {
@@ -431,6 +484,13 @@ export class InspectorSession {
     return this.#map.window();
   }
 
+  #watchLanes(request: RequestOf<'lanes.watch'>): ResultOf<'lanes.watch'> {
+    if (this.#lanes === null) this.#lanes = new LanesView(this.model, request);
+    else this.#lanes.move(request);
+    this.#lanesSentAt = performance.now();
+    return this.#lanes.window();
+  }
+
   #overview(id: number | string, request: RequestOf<'overview'>): ResultOf<'overview'> {
     if (typeof id !== 'number' || id < 0 || id > 0xffffffff) {
       throw new RpcError(RPC_ERRORS.invalidParams, 'overview needs a number below 2^32 as its id.');
@@ -518,6 +578,16 @@ export class InspectorSession {
     return Infinity;
   }
 
+  /** @returns in how many milliseconds to look again, or Infinity */
+  #sendLanes(now: number): number {
+    if (this.#lanes === null || this.#lanes.shown === this.model.lanes.version) return Infinity;
+    const due = Math.max(this.#lanesSentAt + MAP_INTERVAL, this.#lanes.freshAt) - now;
+    if (due > 0) return due;
+    this.#lanesSentAt = now;
+    this.#notify('lanes', this.#lanes.window());
+    return Infinity;
+  }
+
   #sendStatus(now: number): number {
     if (!this.#statusWatched || this.#statusVersion === this.model.version) return Infinity;
     const due = this.#statusSentAt + STATUS_INTERVAL - now;
@@ -526,6 +596,16 @@ export class InspectorSession {
     this.#statusSentAt = now;
     this.#notify('status', this.#status());
     return Infinity;
+  }
+
+  /** Its numbers change by themselves: it is sent as often as it may be. */
+  #sendBudget(now: number): number {
+    if (!this.#budgetWatched) return Infinity;
+    const due = this.#budgetSentAt + BUDGET_INTERVAL - now;
+    if (due > 0) return due;
+    this.#budgetSentAt = now;
+    this.#notify('budget', this.model.budget.json());
+    return BUDGET_INTERVAL;
   }
 
   #notify<N extends NotificationName>(method: N, params: NotificationOf<N>): void {
@@ -557,6 +637,7 @@ function concerns(event: InspectorEvent, nodeid: Nodeid): boolean {
       return event.nodeid === nodeid || event.byIds === nodeid || event.byHandle === nodeid;
     case 'insert':
     case 'forget':
+    case 'over_forget':
     case 'remove':
     case 'open_by_handle':
       return event.nodeid === nodeid;
@@ -567,6 +648,9 @@ function concerns(event: InspectorEvent, nodeid: Nodeid): boolean {
     case 'hazard':
     case 'hazard_closed':
       return event.hazard.nodeids.includes(nodeid);
+    case 'name_changed':
+      return event.from === nodeid || event.to === nodeid;
+    case 'mount_changed':
     case 'init':
     case 'destroy':
     case 'resync':

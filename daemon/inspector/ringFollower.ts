@@ -52,6 +52,7 @@ export class RingFollower {
       volume: (facts) => {
         volumes.set(facts.mntId, facts);
         model.volume(facts);
+        model.lanes.mounted(facts);
       },
     };
   }

@@ -66,6 +66,8 @@ export interface FileSystem extends RequestHandler {
   fdsUsed(): number;
   /** Tries what entries hold; those that are gone are left out. Between two requests. */
   probe(nodeids: readonly Nodeid[]): ProbeAnswer[];
+  /** How often the guest got ENFILE because it holds all that it may have. */
+  fdsRefused(): number;
   /** Ends the session and closes everything. */
   close(): void;
 }
@@ -130,6 +132,7 @@ export function createFileSystem(
     toldHandleless: new Set(),
     knownVolumes: new Set(),
     toldFull: false,
+    refusals: 0,
     initialized: false,
     submounts: false,
     suppGroups: false,
@@ -158,6 +161,7 @@ export function createFileSystem(
     reset: () => endSession(context),
     fdsUsed: () => usedFds(context),
     probe: (nodeids) => nodeids.flatMap((nodeid) => tryEntry(context, nodeid) ?? []),
+    fdsRefused: () => context.refusals,
     handle: (length, channel) => handle(context, rootFd, length, channel),
     close() {
       endSession(context);

@@ -30,9 +30,10 @@ export function reopen(native: Addon, { proc }: HostView, fd: number, flags: num
  * Where a mount is, for this process: field 5 of the mountinfo line whose field 1 is the id
  * (proc(5)), as bytes, the octal escapes decoded. Undefined: there is no such mount.
  */
-export function mountPointOf({ proc, prefix }: HostView, mntId: number): Buffer | undefined {
+export function mountPointOf(view: HostView, mntId: number): Buffer | undefined {
+  const { prefix } = view;
   const start = `${mntId} `;
-  for (const line of mountInfo(proc).split('\n')) {
+  for (const line of readMountInfo(view).split('\n')) {
     if (!line.startsWith(start)) continue;
     const escaped = line.split(' ')[4];
     if (escaped === undefined) continue;
@@ -43,19 +44,16 @@ export function mountPointOf({ proc, prefix }: HostView, mntId: number): Buffer 
 }
 
 /** The ids of all mounts that this process has. */
-export function mountIds({ proc }: HostView): ReadonlySet<number> {
-  return new Set(
-    mountInfo(proc)
-      .split('\n')
-      .filter((line) => line !== '')
-      .map((line) => parseInt(line, 10)),
-  );
+export function mountIds(view: HostView): ReadonlySet<number> {
+  const lines = readMountInfo(view).split('\n');
+  return new Set(lines.filter((line) => line !== '').map((line) => parseInt(line, 10)));
 }
 
-function mountInfo(proc: HostView['proc']): string {
-  // latin1 keeps every byte of a path as one character.
-  if (proc === null) return readFileSync('/proc/self/mountinfo', 'latin1');
-  return readFromStart(proc.mountInfoFd);
+/** mountinfo as it is now; latin1 keeps every byte of a path as one character. */
+export function readMountInfo({ proc }: HostView): string {
+  return proc === null
+    ? readFileSync('/proc/self/mountinfo', 'latin1')
+    : readFromStart(proc.mountInfoFd);
 }
 
 /** The kernel writes space, tab, newline and backslash as \ooo. */

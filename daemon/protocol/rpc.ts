@@ -10,18 +10,23 @@
  * | events.stop   | {}               | {}                                                           |
  * | map.watch     | mapRequest       | MapWindow; then `map` notifications, newest only             |
  * | map.stop      | {}               | {}                                                           |
+ * | lanes.watch   | lanesRequest     | LanesWindow; then `lanes` notifications, newest only         |
+ * | lanes.stop    | {}               | {}                                                           |
  * | overview      | overviewRequest  | { rows } and a binary frame with the same request id         |
  * | entry         | { nodeid }       | entryDetail                                                  |
  * | row           | { row }          | { nodeid } of the entry in a row of the overview, or null    |
  * | hazards       | { from?, count } | open hazards, the worst first, and totals                    |
  * | why           | { about }        | whyResult: how something was decided, and what to do         |
  * | status.watch  | {}               | Status; then `status` notifications                          |
+ * | budget.watch  | {}               | BudgetJson; then `budget` notifications, at most one a second |
+ * | budget.stop   | {}               | {}                                                           |
  *
  * The debugger's methods are in debug.ts, those of tours in tour.ts, those that
  * probe in probe.ts.
  */
 
 import * as v from 'valibot';
+import { budgetJson } from './budget';
 import { DEBUG_METHODS, DEBUG_NOTIFICATIONS } from './debug';
 import {
   decimal,
@@ -33,6 +38,7 @@ import {
   snapshotJson,
   targetJson,
 } from './json';
+import { lanesRequest, lanesWindow } from './lanes';
 import { entryRow, mapRequest, mapWindow, overviewRequest, statusJson } from './map';
 import { PROBE_METHODS, PROBE_NOTIFICATIONS } from './probe';
 import { whyRequest, whyResult } from './why';
@@ -85,6 +91,8 @@ export const METHODS = {
   'events.stop': { request: empty, result: empty },
   'map.watch': { request: mapRequest, result: mapWindow },
   'map.stop': { request: empty, result: empty },
+  'lanes.watch': { request: lanesRequest, result: lanesWindow },
+  'lanes.stop': { request: empty, result: empty },
   overview: { request: overviewRequest, result: v.object({ rows: v.number() }) },
   entry: { request: v.object({ nodeid: decimal }), result: entryDetail },
   row: {
@@ -108,6 +116,8 @@ export const METHODS = {
   },
   why: { request: whyRequest, result: whyResult },
   'status.watch': { request: empty, result: statusJson },
+  'budget.watch': { request: empty, result: budgetJson },
+  'budget.stop': { request: empty, result: empty },
   ...DEBUG_METHODS,
   ...TOUR_METHODS,
   ...PROBE_METHODS,
@@ -124,7 +134,9 @@ export const NOTIFICATIONS = {
   /** Events that this client was too slow for; it may read a snapshot again. */
   gap: v.object({ from: decimal, to: decimal }),
   map: mapWindow,
+  lanes: lanesWindow,
   status: statusJson,
+  budget: budgetJson,
   ...DEBUG_NOTIFICATIONS,
   ...TOUR_NOTIFICATIONS,
   ...PROBE_NOTIFICATIONS,

@@ -149,7 +149,11 @@ export class Peer {
       case 'events.follow':
       case 'events.stop':
       case 'map.stop':
+      case 'lanes.watch':
+      case 'lanes.stop':
       case 'hazards':
+      case 'budget.watch':
+      case 'budget.stop':
       case 'why':
       case 'debug.attach':
       case 'debug.heartbeat':
@@ -160,6 +164,7 @@ export class Peer {
       case 'debug.continue':
       case 'debug.step':
       case 'debug.inspect':
+      case 'debug.openFiles':
       case 'debug.evaluate':
       case 'tour.state':
       case 'tour.go':
