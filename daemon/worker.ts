@@ -94,17 +94,12 @@ function run(
       say({ type: 'tables', image: tables.image(), head });
     }
     for (const command of commandsFrom(start.commands)) {
-      switch (command.type) {
-        case 'openFiles': {
-          const { type, question, from, count } = command;
-          if (openFiles !== null) say({ type, question, page: openFiles.page(from, count) });
-          break;
-        }
-        case 'probe':
-          say({ type: 'probed', answers: fileSystem.probe(command.nodeids) });
-          break;
-        default:
-          gate?.command(command);
+      if (command.type === 'probe') {
+        say({ type: 'probed', answers: fileSystem.probe(command.nodeids) });
+      } else if (command.type !== 'openFiles') gate?.command(command);
+      else if (openFiles !== null) {
+        const { type, question, from, count } = command;
+        say({ type, question, page: openFiles.page(from, count) });
       }
     }
     return true;

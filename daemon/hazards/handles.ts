@@ -32,9 +32,9 @@ export const volatileHandle: HazardRule = {
     if (!isVolatile(probe) || because?.nodeid == null) return null;
     const met = view.guestErrno(old) === ESTALE;
     return {
-      key: `${old}/${because.nodeid}`,
+      key: String(old),
       severity: met ? 'error' : 'identity',
-      nodeids: [old, because.nodeid],
+      nodeids: [old],
       evidence: {
         name: view.text(because.name),
         ids: idsText(because.ids),

@@ -91,8 +91,14 @@ scenario('a share on FUSE', { fileSystems: ['ext4'] }, () => {
     expect(after.handle?.bytes).not.toBe(before.handle?.bytes);
     expect(await daemon.hazard('H14')).toMatchObject({
       severity: 'error',
-      nodeids: [old.nodeid, found.nodeid],
-      evidence: { name: 'f.txt', fsType: 'fuse', probe: 'ESTALE', guestSaw: 'ESTALE' },
+      nodeids: [old.nodeid],
+      evidence: {
+        name: 'f.txt',
+        newNode: found.lookups[0]?.nodeid,
+        fsType: 'fuse',
+        probe: 'ESTALE',
+        guestSaw: 'ESTALE',
+      },
     });
     expect(daemon.hazards().map(({ id }) => id)).not.toContain('H1');
   });
