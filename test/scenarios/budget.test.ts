@@ -96,7 +96,7 @@ scenario('files that the host deletes', { fileSystems: ['ext4'] }, () => {
   };
 
   /** How much room deleting files that the guest knows makes, in MB, and once it forgot them. */
-  async function freed(): Promise<{ atOnce: number; forgotten: () => number }> {
+  function freed(): { atOnce: number; forgotten: () => number } {
     const names = makeFiles(folder, COUNT, SIZE);
     for (const name of names) expect(look(daemon, name)).toBeNull();
     const before = free();
@@ -107,7 +107,7 @@ scenario('files that the host deletes', { fileSystems: ['ext4'] }, () => {
 
   it('stay on the disk until the guest forgets them, without handles (H24)', async () => {
     daemon = await serve(folder, { handles: 'never' });
-    const { atOnce, forgotten } = await freed();
+    const { atOnce, forgotten } = freed();
     expect(atOnce).toBeCloseTo(0, 1);
     const hazard = await daemon.hazard('H24');
     expect(hazard).toMatchObject({
@@ -125,7 +125,7 @@ scenario('files that the host deletes', { fileSystems: ['ext4'] }, () => {
 
   it('make room at once, with handles', async () => {
     daemon = await serve(folder, { handles: 'mandatory' });
-    const { atOnce } = await freed();
+    const { atOnce } = freed();
     expect(atOnce).toBeGreaterThan((COUNT * SIZE) / MEGABYTE - 1);
     const { zombies } = await daemon.budget(({ zombies: { sweptAt } }) => sweptAt !== null);
     expect(zombies).toMatchObject({ count: 0, bytes: '0' });
