@@ -20,6 +20,7 @@ import type {
 } from './hazard';
 import { SEVERITIES, worse } from './hazard';
 import { duplicateInode, nodeidFlip, tablesDisagree } from './identityHazards';
+import { staleFallback } from './judged';
 import { keyLost, keyStolen } from './keys';
 import { handleNotOpenable, handleOutlivesMount, volatileHandle } from './handles';
 import { recycledMountId, zeroGenerationHandle } from './mountIdentity';
@@ -43,6 +44,7 @@ export const HAZARD_RULES: readonly HazardRule[] = [
   tablesDisagree,
   unpinnedAlias,
   overlayHardLinkAlias,
+  staleFallback,
   volatileHandle,
   zeroGenerationHandle,
   recycledMountId,

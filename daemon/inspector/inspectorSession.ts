@@ -6,7 +6,8 @@
 
 import * as v from 'valibot';
 import type { WebSocket } from 'ws';
-import type { OpenFilesPage } from '../debug/spec';
+import type {} from '../debug/spec';
+import type { OpenFilesPage } from '../tables/gate';
 import type { DEBUG_METHODS } from '../protocol/debug';
 import { encodeFrame, OVERVIEW_FRAME } from '../protocol/binary';
 import { eventToJson, hazardToJson, isoTime } from '../protocol/eventJson';
@@ -35,6 +36,7 @@ import type { EventHistory } from './eventHistory';
 import { KeyMapView } from './keyMap';
 import { LanesView } from './laneWindow';
 import type { LiveModel } from './liveModel';
+import { judgement } from './judgement';
 import { pastOf } from './past';
 import type { ProbesOnDemand } from './probesOnDemand';
 import { RpcError } from './rpcError';
@@ -289,6 +291,8 @@ export class InspectorSession {
       }
       case 'why':
         return this.#why(parse('why', params));
+      case 'judge':
+        return judgement(this.model, this.history, parse('judge', params).implementation);
       case 'status.watch':
         this.#statusWatched = true;
         this.#statusVersion = this.model.version;
