@@ -24,10 +24,12 @@ export interface LaneStrip {
   ): void;
 }
 
-/** @param brushed null: all of the time */
-export function laneStrip(brushed: (domain: Span | null) => void): LaneStrip {
+/** @param choose null: all of the time */
+export function laneStrip(choose: (domain: Span | null) => void): LaneStrip {
   const canvas = el('canvas', { class: 'strip-canvas', attributes: { 'aria-hidden': 'true' } });
-  const overlay = svg('svg', { class: 'strip-brush', 'aria-hidden': 'true' });
+  const brushed = svg('g');
+  const overlay = svg('svg', { class: 'strip-brush', 'aria-hidden': 'true' }, brushed);
+  const group = select<SVGGElement, unknown>(brushed);
   const element = el(
     'div',
     { class: 'lane-strip', data: { testid: 'lane-strip' } },
@@ -39,17 +41,23 @@ export function laneStrip(brushed: (domain: Span | null) => void): LaneStrip {
   let drawn = '';
   /** The page moves the brush itself. */
   let own = false;
-  const brush = brushX<unknown>().on('end', (event: D3BrushEvent<unknown>) => {
+  let isDragged = false;
+  const brush = brushX<unknown>();
+  brush.on('start', () => {
+    if (!own) isDragged = true;
+  });
+  brush.on('end', (event: D3BrushEvent<unknown>) => {
     if (own) return;
+    isDragged = false;
     const { selection } = event;
     if (!Array.isArray(selection)) {
-      brushed(null);
+      choose(null);
       return;
     }
     const [left, right] = selection;
     if (typeof left !== 'number' || typeof right !== 'number') return;
     const x = scaleTime([whole.from, whole.to], [0, width]);
-    brushed({ from: x.invert(left).getTime(), to: x.invert(right).getTime() });
+    choose({ from: x.invert(left).getTime(), to: x.invert(right).getTime() });
   });
 
   return {
@@ -61,20 +69,16 @@ export function laneStrip(brushed: (domain: Span | null) => void): LaneStrip {
       const x = scaleTime([whole.from, whole.to], [0, width]);
       const selection = domain === null ? null : ([x(domain.from), x(domain.to)] as const);
       const what = JSON.stringify([width, selection]);
-      if (what === drawn) return;
+      if (what === drawn || isDragged) return;
       drawn = what;
       own = true;
       brush.extent([
         [0, 0],
         [width, HEIGHT],
       ]);
-      select(overlay)
-        .call((group) => group.attr('width', width).attr('height', HEIGHT))
-        .call((group) => {
-          const node = group.selectAll<SVGGElement, unknown>('g.brush').data([0]).join('g');
-          node.attr('class', 'brush').call(brush as never);
-          node.call(brush.move as never, selection === null ? null : [...selection]);
-        });
+      select(overlay).attr('width', width).attr('height', HEIGHT);
+      brush(group);
+      brush.move(group, selection === null ? null : [...selection]);
       own = false;
     },
   };

@@ -253,7 +253,7 @@ export class LanesView {
   #drawAxis(domain: Span, width: number): void {
     const x = scaleTime([domain.from, domain.to], [0, width]);
     const axis = axisTop<Date>(x)
-      .ticks(Math.max(2, Math.floor(width / 110)))
+      .ticks(Math.max(2, Math.floor(width / 90)))
       .tickSizeOuter(0);
     select(this.#axis)
       .attr('width', width)
@@ -288,7 +288,7 @@ export class LanesView {
           bar: lane.bars[this.#bar]?.nodeid,
         })),
         x,
-        ticks: x.ticks(Math.max(2, Math.floor(width / 110))),
+        ticks: x.ticks(Math.max(2, Math.floor(width / 90))),
         now,
         width,
         height,

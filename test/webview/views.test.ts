@@ -151,7 +151,8 @@ describe('number lanes', () => {
     const time = LANES_NOW - 4 * 60_000;
     const box = (await page.locator('.lanes-canvas').boundingBox())!;
     const width = () => (request().to ?? Infinity) - (request().from ?? -Infinity);
-    let { x, y } = await placeOf(0, 4);
+    const y = box.y + 22;
+    let { x } = await placeOf(0, 4);
     await page.keyboard.down('Control');
     for (let before = Infinity; before > 200; before = width()) {
       // Zoom at the notch, which stays under the pointer.
