@@ -4,6 +4,7 @@ import { ui } from '#ui';
 import type { EventJson, HazardJson, LookupJson } from '../daemon/protocol/json';
 import type { EntryDetail } from '../daemon/protocol/rpc';
 import { el } from './dom';
+import { explainLink } from './explainLink';
 import { copyGlyph, severityGlyph } from './glyphs';
 import {
   countText,
@@ -29,6 +30,7 @@ export interface DetailActions {
   readonly close: () => void;
   readonly copy: (text: string, what: string) => void;
   readonly reveal: (nodeid: string) => void;
+  readonly explain: (hazard: string) => void;
 }
 
 export interface DetailPanel {
@@ -94,7 +96,7 @@ export function detailPanel(actions: DetailActions): DetailPanel {
               class: 'gone-note',
               text: `Node ${state.nodeid} is not in the tables any more: it was forgotten.`,
             }),
-            ...(state.detail === undefined ? [] : sections(state.detail)),
+            ...(state.detail === undefined ? [] : sections(state.detail, actions)),
           );
           return;
         case 'shown':
@@ -102,7 +104,7 @@ export function detailPanel(actions: DetailActions): DetailPanel {
           heading.append(
             el('span', { class: 'detail-path', text: pathText(state.detail.row.entry) }),
           );
-          body.replaceChildren(...sections(state.detail));
+          body.replaceChildren(...sections(state.detail, actions));
           body.scrollTop = scrolled;
           return;
       }
@@ -119,12 +121,17 @@ function prose(text: string): HTMLElement {
   );
 }
 
-function sections(detail: EntryDetail): HTMLElement[] {
+function sections(detail: EntryDetail, actions: DetailActions): HTMLElement[] {
   const { row, hazards, history } = detail;
   return [
     ...(hazards.length === 0
       ? []
-      : [section('Hazards', ...hazards.map((hazard) => hazardCard(hazard, row.entry.nodeid)))]),
+      : [
+          section(
+            'Hazards',
+            ...hazards.map((hazard) => hazardCard(hazard, row.entry.nodeid, actions)),
+          ),
+        ]),
     section('Entry', values(entryValues(detail))),
     section(
       'Keys',
@@ -237,7 +244,7 @@ function revealButton(nodeid: string): HTMLElement {
   });
 }
 
-function hazardCard(hazard: HazardJson, shown: string): HTMLElement {
+function hazardCard(hazard: HazardJson, shown: string, actions: DetailActions): HTMLElement {
   const evidence = Object.entries(hazard.evidence).map(([name, value]) => ({
     // `oldGeneration` as words.
     name: name.replaceAll(/([a-z])([A-Z])/g, '$1 $2').toLowerCase(),
@@ -263,6 +270,7 @@ function hazardCard(hazard: HazardJson, shown: string): HTMLElement {
       'div',
       { class: 'hazard-nodes' },
       ...hazard.nodeids.filter((nodeid) => nodeid !== shown).map(revealButton),
+      explainLink(hazard.id, `What is ${hazard.id}?`, actions.explain),
       el('span', { class: 'muted', text: `event ${hazard.seq}` }),
     ),
   );

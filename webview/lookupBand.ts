@@ -33,6 +33,8 @@ export interface LookupBand {
     kindOf: (nodeid: string) => EntryKindName | undefined,
   ): void;
   togglePin(): void;
+  /** Shows no lookup: a recording begins anew. */
+  clear(): void;
   /** While a debugger has stopped a request, its place stands in for the newest lookup. */
   hold(stop: StopPlace | null): void;
   readonly lit: Lit;
@@ -135,6 +137,15 @@ export function lookupBand(dirty: () => void, reveal: (nodeid: string) => void):
           dirty();
         }, FADE_MS);
       }
+      dirty();
+    },
+    clear() {
+      clearTimeout(sampling);
+      clearTimeout(fading);
+      sampling = undefined;
+      next = undefined;
+      shown = undefined;
+      pinned = false;
       dirty();
     },
     hold(stop) {
