@@ -12,6 +12,7 @@ import { addServeCommand } from './serveCommand';
 import { serveConfined } from './start';
 import { addReplayCommands } from './replayCommands';
 import { addObserverCommands } from './observerCommands';
+import { addWhyCommand } from './whyCommand';
 
 // Set for Electron as Node; programs that the daemon starts must not inherit it.
 delete process.env['ELECTRON_RUN_AS_NODE'];
@@ -27,6 +28,7 @@ async function main(): Promise<void> {
     .exitOverride();
   addServeCommand(program);
   addObserverCommands(program);
+  addWhyCommand(program);
   addReplayCommands(program);
   addDebugCommands(program);
   addDapCommand(program);

@@ -52,11 +52,11 @@ function complain(sentence: string): void {
 }
 
 /** Resolves when the line is on its way; a closed pipe ends the program as it does others. */
-function print(text: string): Promise<void> {
+export function print(text: string): Promise<void> {
   return new Promise((resolve) => process.stdout.write(`${text}\n`, () => resolve()));
 }
 
-async function withConnection(
+export async function withConnection(
   target: string | undefined,
   use: (connection: Connection) => Promise<void>,
 ): Promise<void> {

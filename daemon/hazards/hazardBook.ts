@@ -127,6 +127,15 @@ export class HazardBook {
       .slice(from, from + count);
   }
 
+  /** The newest open hazard of a number, or null. */
+  newestOf(id: string): Hazard | null {
+    let newest: Hazard | null = null;
+    for (const hazard of this.#open.values()) {
+      if (hazard.id === id && hazard.seq >= (newest?.seq ?? 0)) newest = hazard;
+    }
+    return newest;
+  }
+
   of(nodeid: Nodeid): Hazard[] {
     const hazards = [...(this.#byNode.get(nodeid) ?? [])].flatMap(
       (key) => this.#open.get(key) ?? [],

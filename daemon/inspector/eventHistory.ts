@@ -6,6 +6,7 @@
  */
 
 import type { InspectorEvent } from '../protocol/eventJson';
+import type { InsertEvent, LookupEvent } from '../tables/events';
 import type { Nodeid } from '../tables/identity';
 import type { VolumeFacts } from '../tables/recorder';
 import { recordLength } from '../trace/eventRing';
@@ -95,6 +96,63 @@ export class EventHistory {
       }
     }
     return found;
+  }
+
+  /** The event at a place of the stream; null when it is not kept. */
+  at(seq: number): InspectorEvent | null {
+    if (seq < this.oldest) return null;
+    return this.#eventsOf(this.#itemOf(seq)).find((event) => event.seq === seq) ?? null;
+  }
+
+  /**
+   * The newest event before `before` that passes, looking at no more than `most`.
+   *
+   * @param nodeid leaves out plain lookups and forgets of other entries, which costs little
+   */
+  newest(
+    before: number,
+    most: number,
+    passes: (event: InspectorEvent) => boolean,
+    nodeid?: Nodeid,
+  ): InspectorEvent | null {
+    let looked = 0;
+    const last = Math.min(before, this.#next) - 1;
+    if (last < this.oldest) return null;
+    for (let i = this.#itemOf(last); i >= this.#first && looked < most; i--) {
+      if (nodeid !== undefined && this.#items[i] === null) {
+        const glance = this.#glance;
+        glance.look((this.#places[i] ?? 0) % this.#words.length);
+        if (glance.plain && glance.nodeid !== nodeid) continue;
+      }
+      for (const event of [...this.#eventsOf(i)].reverse()) {
+        looked++;
+        if (event.seq < before && passes(event)) return event;
+      }
+    }
+    return null;
+  }
+
+  /** How an entry was made; null when that is not kept. */
+  creationOf(nodeid: Nodeid): { lookup: LookupEvent | null; insert: InsertEvent } | null {
+    for (let i = this.#items.length - 1; i >= this.#first; i--) {
+      if (this.#items[i] === null) {
+        const glance = this.#glance;
+        glance.look((this.#places[i] ?? 0) % this.#words.length);
+        if (glance.nodeid !== nodeid || glance.kind !== 'lookup' || !glance.inserted) continue;
+      }
+      const insert = this.#eventsOf(i).find(
+        (event) => event.type === 'insert' && event.nodeid === nodeid,
+      );
+      if (insert?.type !== 'insert') continue;
+      // What hazards the lookup opened stands between the two.
+      const lookup = this.newest(
+        insert.seq,
+        MAX_OBJECTS,
+        ({ type }) => type !== 'hazard' && type !== 'hazard_closed',
+      );
+      return { lookup: lookup?.type === 'lookup' ? lookup : null, insert };
+    }
+    return null;
   }
 
   #add(item: InspectorEvent | null, seq: number, events: number): void {

@@ -26,12 +26,14 @@ import type { TourState } from '../protocol/tour';
 import type { Nodeid } from '../tables/identity';
 import { asNodeid } from '../tables/identity';
 import { InodeTables } from '../tables/inodeTables';
+import { NothingToExplain, why } from '../why/why';
 import type { DebugLease, Debugger } from './debugLease';
 import { entryRow, entryToJson } from './entryJson';
 import { errnoName } from './errnoName';
 import type { EventHistory } from './eventHistory';
 import { KeyMapView } from './keyMap';
 import type { LiveModel } from './liveModel';
+import { pastOf } from './past';
 import { RpcError } from './rpcError';
 
 /** Unsent bytes above which nothing more is put on the way. */
@@ -252,6 +254,8 @@ export class InspectorSession {
           closed: hazards.closed,
         };
       }
+      case 'why':
+        return this.#why(parse('why', params));
       case 'status.watch':
         this.#statusWatched = true;
         this.#statusVersion = this.model.version;
@@ -435,6 +439,15 @@ export class InspectorSession {
         .map((event) => eventToJson(event, errnoName)),
       hazards: this.model.hazards.of(entry.nodeid).map(hazardToJson),
     };
+  }
+
+  #why({ about }: RequestOf<'why'>): ResultOf<'why'> {
+    try {
+      return why(pastOf(this.model, this.history), about);
+    } catch (error) {
+      if (!(error instanceof NothingToExplain)) throw error;
+      throw new RpcError(RPC_ERRORS.unknownEntry, error.message);
+    }
   }
 
   #status(): Status {

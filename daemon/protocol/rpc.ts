@@ -14,6 +14,7 @@
  * | entry         | { nodeid }       | entryDetail                                                  |
  * | row           | { row }          | { nodeid } of the entry in a row of the overview, or null    |
  * | hazards       | { from?, count } | open hazards, the worst first, and totals                    |
+ * | why           | { about }        | whyResult: how something was decided, and what to do         |
  * | status.watch  | {}               | Status; then `status` notifications                          |
  *
  * The debugger's methods are in debug.ts, those of tours in tour.ts.
@@ -32,6 +33,7 @@ import {
   targetJson,
 } from './json';
 import { entryRow, mapRequest, mapWindow, overviewRequest, statusJson } from './map';
+import { whyRequest, whyResult } from './why';
 import { TOUR_METHODS, TOUR_NOTIFICATIONS } from './tour';
 
 /** Above this many entries a snapshot is read in pages. */
@@ -102,6 +104,7 @@ export const METHODS = {
       closed: v.optional(v.record(v.string(), v.number()), {}),
     }),
   },
+  why: { request: whyRequest, result: whyResult },
   'status.watch': { request: empty, result: statusJson },
   ...DEBUG_METHODS,
   ...TOUR_METHODS,

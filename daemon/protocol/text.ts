@@ -3,12 +3,17 @@
 import type { FileHandle, Ids } from '../tables/identity';
 import type { HandleJson, IdsJson } from './json';
 
-// Every environment of this project has it (Node, pages), but the language's own library does not.
+// Every environment of this project has them (Node, pages), but the language's own library does not.
 declare class TextDecoder {
   constructor(label: string, options: { fatal: boolean; ignoreBOM: boolean });
   decode(bytes: Uint8Array): string;
 }
 
+declare class TextEncoder {
+  encode(text: string): Uint8Array;
+}
+
+const encoder = new TextEncoder();
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
@@ -20,6 +25,16 @@ export function nameText(bytes: Uint8Array): string {
   } catch {
     return mixedText(bytes);
   }
+}
+
+/** The bytes of a name that is written as `nameText` writes it. */
+export function nameBytes(text: string): Uint8Array {
+  const bytes: number[] = [];
+  for (const part of text.match(/\\x[0-9a-f]{2}|\\\\|[^\\]+|\\/g) ?? []) {
+    if (part.startsWith('\\x')) bytes.push(Number.parseInt(part.slice(2), 16));
+    else bytes.push(...encoder.encode(part === '\\\\' ? '\\' : part));
+  }
+  return new Uint8Array(bytes);
 }
 
 function mixedText(bytes: Uint8Array): string {

@@ -34,6 +34,10 @@ export interface LookupOptions {
   readonly op?: LookupOp;
   readonly handleErrno?: number;
   readonly probe?: ProbeResult;
+  /** Seconds of the file's birth, where its file system keeps it. */
+  readonly btime?: number;
+  /** f_type. */
+  readonly fsType?: number;
 }
 
 type Unstamped = TableEvent extends infer E
@@ -145,7 +149,8 @@ export class Source {
     for (const probe of this.probes.splice(0)) this.model.probed({ ...probe, errno });
   }
 
-  #asked(name: string | Uint8Array, { parent, op, handleErrno, probe }: LookupOptions) {
+  #asked(name: string | Uint8Array, options: LookupOptions) {
+    const { parent, op, handleErrno, probe, btime, fsType } = options;
     return {
       type: 'lookup',
       op: op ?? 'LOOKUP',
@@ -155,7 +160,16 @@ export class Source {
       handleErrno: handleErrno ?? 0,
       durationNs: 1_000,
       probe: probe ?? 'not-probed',
-      spare: null,
+      spare:
+        btime === undefined && fsType === undefined
+          ? null
+          : {
+              btime: btime === undefined ? null : { seconds: btime, nanoseconds: 0 },
+              subvol: null,
+              nlink: 1,
+              mntIdUnique: null,
+              fsType: fsType ?? null,
+            },
     } as const satisfies Partial<LookupEvent>;
   }
 

@@ -150,6 +150,7 @@ export class Peer {
       case 'events.stop':
       case 'map.stop':
       case 'hazards':
+      case 'why':
       case 'debug.attach':
       case 'debug.heartbeat':
       case 'debug.detach':
