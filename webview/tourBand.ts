@@ -45,13 +45,7 @@ export function tourBand(actions: TourActions): TourBand {
     'section',
     { class: 'tour', data: { testid: 'tour' }, attributes: { 'aria-label': 'Tour' } },
     el('div', { class: 'tour-head' }, title, place),
-    el(
-      'div',
-      { class: 'tour-body', attributes: { 'aria-live': 'polite' } },
-      heading,
-      text,
-      look,
-    ),
+    el('div', { class: 'tour-body', attributes: { 'aria-live': 'polite' } }, heading, text, look),
     el('div', { class: 'tour-buttons' }, back.element, next.element),
   );
   element.hidden = true;
