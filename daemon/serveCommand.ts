@@ -14,6 +14,8 @@ import type { ServeOptions } from './serve';
 import { openLog } from './serveLog';
 import type { Source } from './source';
 import { startDaemon } from './start';
+import type { ProbeMode } from './tables/hitKind';
+import { PROBE_MODES } from './tables/hitKind';
 import type { LookupRuleName } from './tables/lookupRule';
 import { LOOKUP_RULE_NAMES } from './tables/lookupRule';
 import { VERSION } from './version';
@@ -23,6 +25,7 @@ interface Given {
   readonly mount?: string;
   readonly allowOther?: true;
   readonly lookupRule: LookupRuleName;
+  readonly probe: ProbeMode;
   /** Left out: undefined; `--inspect` alone: true; `--no-inspect`: false. */
   readonly inspect: boolean | undefined | InspectAddress;
   readonly printCapabilities?: true;
@@ -46,6 +49,11 @@ export function addServeCommand(program: Command): void {
       new Option('--lookup-rule <rule>', 'how a lookup uses the two tables')
         .choices(LOOKUP_RULE_NAMES)
         .default('handle-then-fd'),
+    )
+    .addOption(
+      new Option('--probe <when>', 'whether an entry that answers still is the file asked for')
+        .choices(PROBE_MODES)
+        .default('hits'),
     )
     .option(
       '--inspect [address]',
@@ -98,7 +106,7 @@ function serveOptions(
   source: Source,
 ): ServeOptions {
   return {
-    passthrough: { ...options.passthrough, sharedDir },
+    passthrough: { ...options.passthrough, sharedDir, probe: given.probe },
     lookupRule: given.lookupRule,
     source,
     confinement: source.kind === 'mount' ? UNCONFINED : options.confinement,

@@ -91,6 +91,20 @@ export const WANT_HANDLE = 1;
 /** Leave the parent that was opened by its handle in its slot; `removeName` closes it. */
 export const KEEP_PARENT = 2;
 
+/** Flag of `compare`: also whether both are one inode of the kernel. */
+export const COMPARE_INODES = 1;
+
+export const DIFFERS_INO = 1;
+export const DIFFERS_DEV = 2;
+export const DIFFERS_TYPE = 4;
+export const DIFFERS_BTIME = 8;
+export const DIFFERS_SUBVOL = 16;
+export const DIFFERS_HANDLE = 32;
+export const DIFFERS_INODE = 64;
+export const DIFFERS_NLINK = 128;
+/** It could not be told whether both are one inode. */
+export const INODE_UNKNOWN = 256;
+
 /** A chain of descriptors that no driver makes; it was given back unread. */
 export const TROUBLE_CHAIN = 1;
 /** A head that is no descriptor; it was passed over. */
@@ -154,6 +168,11 @@ export interface Addon {
   // Hot calls: one FUSE operation each.
   lookup(parentSlot: number, nameAt: number, flags: number, record: number): number;
   probe(slot: number, flags: number, record: number): number;
+  /**
+   * Compares what an entry's own reference gives now with what a lookup has found: a mask of
+   * DIFFERS_..., or -errno. Fills the record `held`.
+   */
+  compare(slot: number, asked: number, flags: number, held: number): number;
   // A lookup in its single calls, for those who want to stop in between.
   /** An O_PATH descriptor, which is the caller's from then on. */
   openName(parentSlot: number, nameAt: number, flags: number): number;

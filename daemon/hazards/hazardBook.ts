@@ -6,11 +6,13 @@
 import type { LookupEvent, TableEvent } from '../tables/events';
 import type { Nodeid } from '../tables/identity';
 import type { Entry } from '../tables/inodeTables';
+import { overlayHardLinkAlias, unpinnedAlias } from './alias';
 import { benignFallback, handlelessLookup, transientHandleFailure } from './fallback';
 import type { Finding, Hazard, HazardRule, HazardView, Probe, Severity } from './hazard';
 import { SEVERITIES, worse } from './hazard';
 import { duplicateInode, nodeidFlip, tablesDisagree } from './identityHazards';
 import { keyLost, keyStolen } from './keys';
+import { handleStatMismatch, typeChange } from './objects';
 import { inodeNumberReuse, staleHandleEntry } from './reuse';
 
 /** The catalogue, in the order of its numbers. */
@@ -24,7 +26,11 @@ export const HAZARD_RULES: readonly HazardRule[] = [
   keyStolen,
   keyLost,
   tablesDisagree,
+  unpinnedAlias,
+  overlayHardLinkAlias,
   transientHandleFailure,
+  typeChange,
+  handleStatMismatch,
 ];
 
 const EVENT_RULES = HAZARD_RULES.filter((rule) => rule.onEvent !== undefined);

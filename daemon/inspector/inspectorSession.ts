@@ -32,6 +32,7 @@ import { entryRow, entryToJson } from './entryJson';
 import { errnoName } from './errnoName';
 import type { EventHistory } from './eventHistory';
 import { KeyMapView } from './keyMap';
+import { LanesView } from './laneWindow';
 import type { LiveModel } from './liveModel';
 import { pastOf } from './past';
 import { RpcError } from './rpcError';
@@ -74,6 +75,8 @@ export class InspectorSession {
   #mapVersion = -1;
   #mapSentAt = 0;
   #mapChangedAt: number | null = null;
+  #lanes: LanesView | null = null;
+  #lanesSentAt = 0;
   #statusWatched = false;
   #statusVersion = -1;
   #statusSentAt = 0;
@@ -116,7 +119,8 @@ export class InspectorSession {
     if (!this.#hasRoom(now)) return;
     this.#sendTour();
     this.#sendEvents();
-    this.#wakeIn(Math.min(this.#sendMap(now), this.#sendStatus(now)), now);
+    const due = Math.min(this.#sendMap(now), this.#sendLanes(now), this.#sendStatus(now));
+    this.#wakeIn(due, now);
   }
 
   /** A replay has begun anew: what is followed is followed in its new model, from the first event. */
@@ -125,6 +129,7 @@ export class InspectorSession {
     this.history = history;
     this.#pages = null;
     this.#map?.startOver(model, history);
+    this.#lanes?.startOver(model);
     this.#mapVersion = -1;
     this.#statusVersion = -1;
     if (this.#followFrom !== null) this.#followFrom = 1;
@@ -236,6 +241,11 @@ export class InspectorSession {
         return this.#watchMap(parse('map.watch', params));
       case 'map.stop':
         this.#map = null;
+        return {};
+      case 'lanes.watch':
+        return this.#watchLanes(parse('lanes.watch', params));
+      case 'lanes.stop':
+        this.#lanes = null;
         return {};
       case 'overview':
         return this.#overview(id, parse('overview', params));
@@ -415,6 +425,13 @@ export class InspectorSession {
     return this.#map.window();
   }
 
+  #watchLanes(request: RequestOf<'lanes.watch'>): ResultOf<'lanes.watch'> {
+    if (this.#lanes === null) this.#lanes = new LanesView(this.model, request);
+    else this.#lanes.move(request);
+    this.#lanesSentAt = performance.now();
+    return this.#lanes.window();
+  }
+
   #overview(id: number | string, request: RequestOf<'overview'>): ResultOf<'overview'> {
     if (typeof id !== 'number' || id < 0 || id > 0xffffffff) {
       throw new RpcError(RPC_ERRORS.invalidParams, 'overview needs a number below 2^32 as its id.');
@@ -499,6 +516,16 @@ export class InspectorSession {
     this.#mapVersion = this.model.version;
     this.#mapSentAt = now;
     this.#notify('map', this.#map.window());
+    return Infinity;
+  }
+
+  /** @returns in how many milliseconds to look again, or Infinity */
+  #sendLanes(now: number): number {
+    if (this.#lanes === null || this.#lanes.shown === this.model.lanes.version) return Infinity;
+    const due = Math.max(this.#lanesSentAt + MAP_INTERVAL, this.#lanes.freshAt) - now;
+    if (due > 0) return due;
+    this.#lanesSentAt = now;
+    this.#notify('lanes', this.#lanes.window());
     return Infinity;
   }
 

@@ -12,16 +12,18 @@ import type { Counters, Target } from '../protocol/json';
 import { CELL_STATES } from '../protocol/map';
 import type { CellState, KeyState } from '../protocol/map';
 import { nameText } from '../protocol/text';
-import type { LookupEvent, TableEvent } from '../tables/events';
+import type { InsertEvent, LookupEvent, TableEvent } from '../tables/events';
 import { applyEvent, DriftError } from '../tables/events';
 import { NO_HANDLE } from '../tables/candidate';
 import type { Nodeid } from '../tables/identity';
+import { NO_NODEID } from '../tables/identity';
 import type { HitKind } from '../tables/hitKind';
 import type { Entry, TablesImage } from '../tables/inodeTables';
 import { InodeTables } from '../tables/inodeTables';
 import { LOOKUP_RULES } from '../tables/lookupRule';
 import type { RecordGlance } from '../trace/record';
 import { errnoName } from './errnoName';
+import { birthHash, keyOf, NumberLanes } from './numberLanes';
 import { PathTable } from './pathTable';
 import { SeverityPyramid } from './severityPyramid';
 
@@ -38,6 +40,8 @@ export interface DirectoryCount {
   attention: number;
 }
 
+const S_IFMT = 0o170000;
+
 /** Lookups that a viewer may still want to see flash. */
 const RECENT = 512;
 
@@ -53,6 +57,7 @@ export class LiveModel {
   readonly paths = new PathTable();
   readonly hazards: HazardBook;
   readonly overview = new SeverityPyramid();
+  readonly lanes: NumberLanes;
   /** Entries that stand above the folded directories, with the event that brought them there. */
   readonly attention = new Map<Nodeid, number>();
   readonly directories = new Map<Nodeid, DirectoryCount>();
@@ -89,6 +94,7 @@ export class LiveModel {
     private readonly listener: ModelListener,
   ) {
     this.tables = new InodeTables(LOOKUP_RULES[target.lookupRule]);
+    this.lanes = new NumberLanes(this.tables, this.paths);
     const view: HazardView = {
       tables: this.tables,
       handlesExpected: target.inodeFileHandles.effective !== 'never',
@@ -113,12 +119,16 @@ export class LiveModel {
   fold(event: TableEvent): void {
     this.#time = event.time;
     this.version++;
-    if (event.type === 'init' || event.type === 'destroy') this.#forgetAll();
+    if (event.type === 'init' || event.type === 'destroy') {
+      this.lanes.ended(event.time);
+      this.#forgetAll();
+    }
     if (event.type === 'forget') this.#beforeForget(event.nodeid, event.lookups);
     applyEvent(this.tables, event);
     this.listener.event(event);
     this.#note(event);
     this.hazards.judge(event);
+    if (event.type === 'lookup' && event.probe === 'different') this.#noteAlias(event);
     this.#name(event);
   }
 
@@ -132,15 +142,22 @@ export class LiveModel {
     if (!record.plain || this.#filesWithoutKey.size > 0) return false;
     if (record.kind === 'lookup') {
       const ordinary = record.hit !== 'fallback_hit' && record.hit !== 'fallback_rejected';
-      if (!ordinary || this.hazards.waitsForLookups) return false;
+      if (!ordinary || this.hazards.waitsForLookups || this.#changesType(record)) return false;
       this.#foldPlainLookup(record);
     } else if (record.kind === 'forget') {
       if (record.removed && this.hazards.concern(record.nodeid)) return false;
+      this.#time = record.time;
       this.#foldPlainForget(record);
     } else return false;
     this.#time = record.time;
     this.version++;
     return true;
+  }
+
+  /** An entry answers with another kind of object than it was made for (H30). */
+  #changesType({ nodeid, inserted, mode }: RecordGlance): boolean {
+    if (nodeid === 0 || inserted) return false;
+    return ((this.tables.modeOf(nodeid) ^ mode) & S_IFMT) !== 0;
   }
 
   #foldPlainLookup(record: RecordGlance): void {
@@ -166,7 +183,11 @@ export class LiveModel {
       this.paths.note(row, record.parent, record.bytes, record.nameAt, record.nameLength);
       this.#moved(nodeid, before, record.parent);
     }
-    if (inserted) this.overview.set(row, CELL_STATES.indexOf(tables.kindAt(row)));
+    if (inserted) {
+      this.overview.set(row, CELL_STATES.indexOf(tables.kindAt(row)));
+      const birth = birthHash(record.birthSeconds, record.birthNanoseconds);
+      this.lanes.inserted(row, candidate, record.time, birth, NO_NODEID);
+    }
   }
 
   #foldPlainForget(record: RecordGlance): void {
@@ -183,6 +204,7 @@ export class LiveModel {
   restore(image: TablesImage): void {
     this.#forgetAll();
     this.tables.restore(image);
+    this.lanes.restored(this.#time);
     this.hazards.judge({ type: 'init', seq: this.nextSeq, time: this.#time });
     for (const entry of this.tables.entries()) {
       if (entry.kind === 'handle') this.#countHandle(entry.ids.mntId, 1);
@@ -196,6 +218,7 @@ export class LiveModel {
   probed(probe: Probe): void {
     if (probe.errno !== 0 && this.tables.has(probe.nodeid)) {
       this.#anomaly(probe.nodeid).probeErrno = probe.errno;
+      this.lanes.stale(probe.nodeid, probe.errno, this.#time);
     }
     this.hazards.probed(probe, this.nextSeq - 1);
     this.refresh(probe.nodeid);
@@ -223,9 +246,19 @@ export class LiveModel {
     };
   }
 
+  /** Milliseconds since the epoch; a recording's clock stands where it has been played to. */
+  get now(): number {
+    return this.target.kind === 'replay' ? this.#time : Date.now();
+  }
+
   /** Bytes that the model takes for the tables, the names and the overview. */
   get byteLength(): number {
-    return this.tables.byteLength + this.paths.byteLength + this.overview.byteLength;
+    return (
+      this.tables.byteLength +
+      this.paths.byteLength +
+      this.overview.byteLength +
+      this.lanes.byteLength
+    );
   }
 
   path(nodeid: Nodeid): string | null {
@@ -277,6 +310,7 @@ export class LiveModel {
       case 'insert':
         this.structure++;
         if (event.kind === 'handle') this.#countHandle(event.ids.mntId, 1);
+        this.#noteOwner(event);
         return;
       case 'key_stolen': {
         const change = { time: event.time, by: event.by };
@@ -301,6 +335,7 @@ export class LiveModel {
       case 'open_by_handle':
         if (this.tables.has(event.nodeid)) {
           this.#anomaly(event.nodeid).probeErrno = event.errno;
+          this.lanes.stale(event.nodeid, event.errno, event.time);
           this.refresh(event.nodeid);
         }
         return;
@@ -317,6 +352,34 @@ export class LiveModel {
       case 'injected':
         return;
     }
+  }
+
+  /** A number has a new owner. */
+  #noteOwner(event: InsertEvent): void {
+    const lookup = this.#newest;
+    const btime = lookup?.nodeid === event.nodeid ? lookup.spare?.btime : undefined;
+    const birth = birthHash(btime?.seconds ?? -1, btime?.nanoseconds ?? 0);
+    const row = this.tables.rowOf(event.nodeid);
+    const victim = this.tables.inserted.idsStolenFrom;
+    this.lanes.inserted(row, keyOf(event.ids), event.time, birth, victim);
+  }
+
+  /** An entry that is known to be another file has answered again. */
+  #noteAlias(event: LookupEvent): void {
+    const [hazard] = event.nodeid === null ? [] : this.hazards.of(event.nodeid);
+    if (hazard?.severity === 'data' && hazard.seq < event.seq) this.#noteWrongAnswer(hazard);
+  }
+
+  #noteWrongAnswer({ id, name, nodeids }: Hazard): void {
+    const [nodeid] = nodeids;
+    if (nodeid === undefined) return;
+    const lookup = this.#newest?.nodeid === nodeid ? this.#newest : null;
+    const folder = lookup === null ? null : this.path(lookup.parent);
+    const asked =
+      lookup === null
+        ? null
+        : `${folder === '.' ? '' : `${folder ?? '…'}/`}${nameText(lookup.name)}`;
+    this.lanes.answeredWrongly(nodeid, { time: this.#time, hazard: `${id} ${name}`, asked });
   }
 
   /** Names an entry after the hazards have seen the name it had before. */
@@ -358,6 +421,7 @@ export class LiveModel {
     if (row === -1) return;
     const entry = this.tables.entryAt(row);
     if (entry.kind === 'handle') this.#countHandle(entry.ids.mntId, -1);
+    this.lanes.removed(row, entry, this.#time);
     this.#countIn(this.paths.parentOf(row), nodeid, -1);
     this.attention.delete(nodeid);
     this.#anomalies.delete(nodeid);
@@ -432,6 +496,7 @@ export class LiveModel {
   #hazardChanged(type: 'hazard' | 'hazard_closed', hazard: Hazard): void {
     this.version++;
     this.#emit({ type, hazard });
+    if (type === 'hazard' && hazard.severity === 'data') this.#noteWrongAnswer(hazard);
     for (const nodeid of hazard.nodeids) this.refresh(nodeid);
   }
 

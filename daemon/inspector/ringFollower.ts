@@ -49,7 +49,10 @@ export class RingFollower {
     this.#sink = {
       nextSeq: () => model.nextSeq++,
       event: (event) => model.fold(event),
-      volume: (facts) => void volumes.set(facts.mntId, facts),
+      volume: (facts) => {
+        volumes.set(facts.mntId, facts);
+        model.lanes.mounted(facts);
+      },
     };
   }
 

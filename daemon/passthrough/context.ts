@@ -33,6 +33,8 @@ export interface Context {
   readonly capabilityRenamed: boolean;
   /** How many descriptors the guest may make the daemon hold. */
   readonly fdLimit: number;
+  /** Overlayfs mounts: hard links below them may be told apart by nothing that statx says. */
+  readonly overlays: Set<number>;
   /** Mounts on which a missing handle was already told, and mounts already reported. */
   readonly toldHandleless: Set<number>;
   readonly knownVolumes: Set<number>;

@@ -118,6 +118,7 @@ export function createFileSystem(
     lookupFlags: handles === 'never' ? 0 : WANT_HANDLE,
     capabilityRenamed: placeCapabilityName(options, memory),
     fdLimit: raiseDescriptorLimit(native, options.rlimitNofile, handles, log),
+    overlays: new Set(),
     toldHandleless: new Set(),
     knownVolumes: new Set(),
     toldFull: false,

@@ -4,7 +4,6 @@
  */
 
 import {
-  PROBE_RECORD,
   RECORD,
   RECORD_ELAPSED,
   RECORD_FD,
@@ -13,20 +12,19 @@ import {
   RECORD_HANDLE_MOUNT,
   RECORD_STAT,
   SLOT_FIRST,
-  SLOT_THIRD,
-  WANT_HANDLE,
 } from '../../native/index';
 import { ATTR_SUBMOUNT } from '../fuse/opcodes';
 import { ENTRY_ATTR, ENTRY_OUT, writeEntryOut } from '../fuse/wire';
+import type { Candidate } from '../tables/candidate';
 import { NO_FD, NO_HANDLE } from '../tables/candidate';
 import type { LookupOp } from '../tables/events';
 import type { ForgetAtHand } from '../tables/gate';
 import type { Nodeid } from '../tables/identity';
 import { NO_NODEID } from '../tables/identity';
-import type { ProbeResult } from '../tables/hitKind';
 import type { Context } from './context';
 import { ENFILE, EOPNOTSUPP, EOVERFLOW } from './errno';
 import { translateOwner } from './owners';
+import { isProbed, probe } from './probing';
 import { refer, reported } from './references';
 import { BY_NAME, lookUpByStep } from './steps';
 import { reportVolume } from './volumes';
@@ -85,14 +83,15 @@ export function settle(
 ): number {
   const { gate, trace } = context;
   begin(context, op, parent, nameAt, nameLength, record);
-  identify(context, record);
+  trace.identified = true;
+  identify(context, record, trace);
 
   const handleErrno = context.memory.i32[(record + RECORD_HANDLE_ERRNO) >> 2] ?? 0;
   trace.handleErrno = handleErrno > 0 ? handleErrno : 0;
   if (gate.armed && gate.stepsByCandidate(trace)) {
     return settleByStep(context, op, parent, nameAt, nameLength, record, keptFlags, openFd);
   }
-  return decide(context, handleErrno > 0 ? withoutHandle(context, handleErrno) : 0);
+  return decide(context, record, handleErrno > 0 ? withoutHandle(context, handleErrno) : 0);
 }
 
 /** Somebody wants to stop at what was found: looks once more, step by step. */
@@ -122,10 +121,11 @@ function settleByStep(
 /**
  * Asks the tables for what `trace` has found, inserts it when they do not know it, and reports.
  *
+ * @param record in which it was found
  * @param errno why they are not to be asked, or 0
  * @returns the node id, whose lookup is counted, or -errno
  */
-export function decide(context: Context, errno: number): number {
+export function decide(context: Context, record: number, errno: number): number {
   const { tables, trace } = context;
   const { candidate } = trace;
   let nodeid = NO_NODEID;
@@ -138,9 +138,8 @@ export function decide(context: Context, errno: number): number {
         nodeid = tables.insert(candidate);
         trace.inserted = true;
       }
-    } else if (tables.asked.hit === 'fallback_hit') {
-      trace.probe = probe(context, nodeid);
     }
+    if (errno === 0 && isProbed(context)) probe(context, nodeid, record);
   }
   // The entry that was found holds its own reference; the candidate's is not needed.
   if (!trace.inserted && candidate.fd !== NO_FD) context.native.close(candidate.fd);
@@ -292,32 +291,40 @@ export function begin(
   trace.asked = false;
   trace.inserted = false;
   trace.probe = 'not-probed';
+  trace.held.differences = 0;
+  trace.held.errno = 0;
   trace.durationNs = context.memory.i32[(record + RECORD_ELAPSED) >> 2] ?? 0;
 }
 
-/** Reads a record's statx and handle into the trace and its candidate. */
-export function identify(context: Context, record: number): void {
-  const { trace } = context;
-  const { candidate } = trace;
+/** A record's statx and handle are read into one of these. */
+interface Identified {
+  readonly candidate: Candidate;
+  nlink: number;
+  btimeSeconds: number;
+  btimeNanoseconds: number;
+  subvol: number;
+}
+
+export function identify(context: Context, record: number, into: Identified): void {
+  const { candidate } = into;
   const { i32, u32 } = context.memory;
   const s = (record + RECORD_STAT) >> 2;
   const mask = u32[s] ?? 0;
-  trace.identified = true;
   candidate.inoLow = i32[s + 8] ?? 0;
   candidate.inoHigh = i32[s + 9] ?? 0;
   candidate.devMajor = u32[s + 34] ?? 0;
   candidate.devMinor = u32[s + 35] ?? 0;
   candidate.mode = (i32[s + 7] ?? 0) & 0xffff;
   candidate.fd = i32[(record + RECORD_FD) >> 2] ?? NO_FD;
-  trace.nlink = u32[s + 4] ?? 0;
+  into.nlink = u32[s + 4] ?? 0;
   if ((mask & STATX_BTIME) !== 0) {
-    trace.btimeSeconds = (u32[s + 20] ?? 0) + (i32[s + 21] ?? 0) * TWO_TO_32;
-    trace.btimeNanoseconds = i32[s + 22] ?? 0;
+    into.btimeSeconds = (u32[s + 20] ?? 0) + (i32[s + 21] ?? 0) * TWO_TO_32;
+    into.btimeNanoseconds = i32[s + 22] ?? 0;
   } else {
-    trace.btimeSeconds = -1;
-    trace.btimeNanoseconds = 0;
+    into.btimeSeconds = -1;
+    into.btimeNanoseconds = 0;
   }
-  trace.subvol =
+  into.subvol =
     (mask & STATX_SUBVOL) !== 0 ? (u32[s + 40] ?? 0) + (u32[s + 41] ?? 0) * TWO_TO_32 : -1;
 
   const hasHandle = i32[(record + RECORD_HANDLE_ERRNO) >> 2] === 0;
@@ -365,15 +372,15 @@ export function withoutHandle(context: Context, errno: number): number {
 
 /** What a new entry needs besides its row: a mount descriptor, or a descriptor of its own. */
 function makeRoom(context: Context): number {
-  const { candidate } = context.trace;
+  const { candidate, parent } = context.trace;
   if (candidate.handleLength !== NO_HANDLE) {
     const fd = context.mountFds.acquire(candidate.mntId);
     if (fd < 0) return -fd;
-    reportVolume(context, candidate.mntId, fd);
+    reportVolume(context, candidate.mntId, fd, parent);
     return 0;
   }
   if (!hasRoom(context)) return ENFILE;
-  reportVolume(context, candidate.mntId, candidate.fd);
+  reportVolume(context, candidate.mntId, candidate.fd, parent);
   return 0;
 }
 
@@ -394,25 +401,4 @@ export function hasRoom(context: Context): boolean {
 /** Descriptors that the guest makes the daemon hold. */
 export function usedFds(context: Context): number {
   return context.tables.entriesOfKind('file') + context.openFiles.count;
-}
-
-/**
- * The rule accepted an entry by its ids although a handle was made: is the held descriptor the
- * file that was asked for (H3 or H11 of the catalogue)?
- */
-function probe(context: Context, nodeid: Nodeid): ProbeResult {
-  const { i32 } = context.memory;
-  const { candidate } = context.trace;
-  i32[SLOT_THIRD >> 2] = context.tables.fdOf(nodeid);
-  if ((i32[SLOT_THIRD >> 2] ?? NO_FD) === NO_FD) return 'not-probed';
-  if (context.native.probe(SLOT_THIRD, WANT_HANDLE, PROBE_RECORD) < 0) return 'not-probed';
-  if (i32[(PROBE_RECORD + RECORD_HANDLE_ERRNO) >> 2] !== 0) return 'not-probed';
-  const h = (PROBE_RECORD + RECORD_HANDLE) >> 2;
-  if (i32[h] !== candidate.handleLength || i32[h + 1] !== candidate.handleType) return 'different';
-  const { u8 } = context.memory;
-  const asked = new Uint8Array(candidate.handleWords.buffer);
-  for (let i = 0; i < candidate.handleLength; i++) {
-    if (u8[PROBE_RECORD + RECORD_HANDLE + 8 + i] !== asked[i]) return 'different';
-  }
-  return 'same';
 }

@@ -1,3 +1,4 @@
+import type { ProbeMode } from '../tables/hitKind';
 import type { LookupRule } from '../tables/lookupRule';
 import type { OwnerTranslation } from './idTranslation';
 import type { XattrMap } from './xattrNames';
@@ -14,6 +15,8 @@ export interface PassthroughOptions {
   readonly sharedDir: string;
   readonly inodeFileHandles: HandleMode;
   readonly lookupRule: LookupRule;
+  /** Left out: `hits`. */
+  readonly probe?: ProbeMode;
   readonly cache: CacheMode;
   readonly xattr: boolean;
   readonly readonly: boolean;

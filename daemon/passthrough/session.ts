@@ -119,13 +119,13 @@ function insertRoot(context: Context, rootFd: number): number {
     if (fd < 0) return fd;
     i32[(RECORD + RECORD_FD) >> 2] = fd;
   }
-  identify(context, RECORD);
+  identify(context, RECORD, trace);
   const { candidate } = trace;
   if (candidate.handleLength !== NO_HANDLE) {
     const fd = context.mountFds.acquire(candidate.mntId);
     if (fd < 0) return fd;
   }
-  reportVolume(context, candidate.mntId, rootFd);
+  reportVolume(context, candidate.mntId, rootFd, null);
   tables.insertRoot(candidate);
   context.recorder.init(candidate);
   return 0;

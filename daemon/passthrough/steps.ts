@@ -73,7 +73,8 @@ export function lookUpByStep(
   }
   i32[(RECORD + RECORD_FD) >> 2] = fd;
   i32[(RECORD + RECORD_HANDLE_ERRNO) >> 2] = -1;
-  identify(context, RECORD);
+  trace.identified = true;
+  identify(context, RECORD, trace);
   gate.at('identified');
 
   let errno = 0;
@@ -86,13 +87,13 @@ export function lookUpByStep(
       native.close(fd);
       i32[(RECORD + RECORD_FD) >> 2] = NO_FD;
     } else errno = withoutHandle(context, made);
-    identify(context, RECORD);
+    identify(context, RECORD, trace);
   }
   gate.at('handle');
   if (errno === 0) walk(context);
 
   trace.durationNs = native.elapsed();
-  const nodeid = decide(context, errno);
+  const nodeid = decide(context, RECORD, errno);
   if (nodeid > 0) gate.at(trace.inserted ? 'inserted' : 'claimed');
   return nodeid;
 }

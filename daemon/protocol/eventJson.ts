@@ -1,6 +1,8 @@
 /** Events as JSON lines (docs/protocol.md). */
 
 import type { LookupEvent, TableEvent } from '../tables/events';
+import type { ProbeFinding } from '../tables/held';
+import { birthTimeText } from '../tables/held';
 import type { Hazard } from '../hazards/hazard';
 import type { EventJson, HazardJson, LookupJson } from './json';
 import { handleToJson, idsToJson, nameText } from './text';
@@ -136,18 +138,34 @@ export function lookupToJson(event: LookupEvent, errnoName: ErrnoName): LookupJs
     durationNs: event.durationNs,
     mode: event.mode,
     probe: event.probe === 'not-probed' ? null : event.probe,
+    ...(event.probed === undefined ? {} : { probed: probedToJson(event.probed, errnoName) }),
     spare:
       spare === null
         ? null
         : {
-            btime:
-              spare.btime === null
-                ? null
-                : `${spare.btime.seconds}.${String(spare.btime.nanoseconds).padStart(9, '0')}`,
+            btime: spare.btime === null ? null : birthTimeText(spare.btime),
             mntIdUnique: spare.mntIdUnique === null ? null : String(spare.mntIdUnique),
             subvol: spare.subvol === null ? null : String(spare.subvol),
             nlink: spare.nlink,
             fsType: spare.fsType === null ? null : fsTypeName(spare.fsType),
+          },
+  };
+}
+
+function probedToJson({ errno, fields, held }: ProbeFinding, errnoName: ErrnoName) {
+  return {
+    errno: errno === 0 ? null : errnoName(errno),
+    fields: [...fields],
+    held:
+      held === null
+        ? null
+        : {
+            ids: idsToJson(held.ids),
+            mode: held.mode,
+            handle: held.handle === null ? null : handleToJson(held.handle),
+            nlink: held.nlink,
+            btime: held.btime === null ? null : birthTimeText(held.btime),
+            subvol: held.subvol === null ? null : String(held.subvol),
           },
   };
 }

@@ -5,6 +5,7 @@
 
 import * as v from 'valibot';
 import { LOOKUP_OPS } from '../tables/events';
+import { PROBE_FIELDS } from '../tables/held';
 import { HIT_KINDS } from '../tables/hitKind';
 import { LOOKUP_RULE_NAMES } from '../tables/lookupRule';
 import { SEVERITIES } from '../hazards/hazard';
@@ -122,8 +123,26 @@ export const lookupJson = v.object({
   durationNs: v.number(),
   /** Of the file that was found; left out by older daemons. */
   mode: v.optional(v.number()),
-  /** On a by_ids hit: whether the descriptor that answered still is what was asked for. */
+  /** When the entry that answered was probed: whether it still is what was asked for. */
   probe: v.nullable(v.picklist(['same', 'different'])),
+  /** What differs, and the values that the descriptor or handle gave; left out when nothing does. */
+  probed: v.optional(
+    v.object({
+      /** Why the entry's own reference could not be asked; then nothing else is known. */
+      errno: v.nullable(v.string()),
+      fields: v.array(v.picklist(PROBE_FIELDS)),
+      held: v.nullable(
+        v.object({
+          ids: idsJson,
+          mode: v.number(),
+          handle: v.nullable(handleJson),
+          nlink: v.number(),
+          btime: v.nullable(v.string()),
+          subvol: v.nullable(decimal),
+        }),
+      ),
+    }),
+  ),
   spare: v.nullable(
     v.object({
       btime: v.nullable(v.string()),

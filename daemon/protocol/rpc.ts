@@ -10,6 +10,8 @@
  * | events.stop   | {}               | {}                                                           |
  * | map.watch     | mapRequest       | MapWindow; then `map` notifications, newest only             |
  * | map.stop      | {}               | {}                                                           |
+ * | lanes.watch   | lanesRequest     | LanesWindow; then `lanes` notifications, newest only         |
+ * | lanes.stop    | {}               | {}                                                           |
  * | overview      | overviewRequest  | { rows } and a binary frame with the same request id         |
  * | entry         | { nodeid }       | entryDetail                                                  |
  * | row           | { row }          | { nodeid } of the entry in a row of the overview, or null    |
@@ -32,6 +34,7 @@ import {
   snapshotJson,
   targetJson,
 } from './json';
+import { lanesRequest, lanesWindow } from './lanes';
 import { entryRow, mapRequest, mapWindow, overviewRequest, statusJson } from './map';
 import { whyRequest, whyResult } from './why';
 import { TOUR_METHODS, TOUR_NOTIFICATIONS } from './tour';
@@ -83,6 +86,8 @@ export const METHODS = {
   'events.stop': { request: empty, result: empty },
   'map.watch': { request: mapRequest, result: mapWindow },
   'map.stop': { request: empty, result: empty },
+  'lanes.watch': { request: lanesRequest, result: lanesWindow },
+  'lanes.stop': { request: empty, result: empty },
   overview: { request: overviewRequest, result: v.object({ rows: v.number() }) },
   entry: { request: v.object({ nodeid: decimal }), result: entryDetail },
   row: {
@@ -121,6 +126,7 @@ export const NOTIFICATIONS = {
   /** Events that this client was too slow for; it may read a snapshot again. */
   gap: v.object({ from: decimal, to: decimal }),
   map: mapWindow,
+  lanes: lanesWindow,
   status: statusJson,
   ...DEBUG_NOTIFICATIONS,
   ...TOUR_NOTIFICATIONS,

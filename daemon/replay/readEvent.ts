@@ -7,6 +7,8 @@ import type { HazardJson } from '../protocol/json';
 import { decimal, handleJson, hazardJson, idsJson, lookupJson } from '../protocol/json';
 import type { TableEvent } from '../tables/events';
 import { LOOKUP_OPS } from '../tables/events';
+import type { ProbeFinding } from '../tables/held';
+import { PROBE_FIELDS } from '../tables/held';
 import type { FileHandle, Ids, Nodeid } from '../tables/identity';
 import { asNodeid } from '../tables/identity';
 import { FAULT_CALLS, PAUSE_REASONS, RESUME_REASONS, STOP_POINTS } from '../tables/stops';
@@ -44,18 +46,36 @@ const handle = v.pipe(
   })),
 );
 const table = v.picklist(['inodes_by_ids', 'inodes_by_handle']);
+const btime = v.pipe(
+  v.string(),
+  v.regex(/^-?[0-9]{1,15}\.[0-9]{9}$/),
+  v.transform((text) => {
+    const [seconds = '0', nanoseconds = '0'] = text.split('.');
+    return { seconds: Number(seconds), nanoseconds: Number(nanoseconds) };
+  }),
+);
+const probed = v.pipe(
+  v.object({
+    errno: v.nullable(errno),
+    fields: v.array(v.picklist(PROBE_FIELDS)),
+    held: v.nullable(
+      v.object({
+        ids,
+        mode: v.number(),
+        handle: v.nullable(handle),
+        nlink: v.number(),
+        btime: v.nullable(btime),
+        subvol: v.nullable(number),
+      }),
+    ),
+  }),
+  v.transform(({ errno: refused, fields, held }): ProbeFinding =>
+    held === null ? { errno: refused ?? 0, fields: [], held } : { errno: 0, fields, held },
+  ),
+);
 const spare = v.pipe(
   v.object({
-    btime: v.nullable(
-      v.pipe(
-        v.string(),
-        v.regex(/^-?[0-9]{1,15}\.[0-9]{9}$/),
-        v.transform((text) => {
-          const [seconds = '0', nanoseconds = '0'] = text.split('.');
-          return { seconds: Number(seconds), nanoseconds: Number(nanoseconds) };
-        }),
-      ),
-    ),
+    btime: v.nullable(btime),
     mntIdUnique: v.nullable(number),
     subvol: v.nullable(number),
     nlink: v.number(),
@@ -87,10 +107,12 @@ const FIELDS: {
       byIds: v.nullable(nodeid),
       nodeid: v.nullable(nodeid),
       errno: v.nullable(errno),
+      probed: v.optional(probed),
       spare: v.nullable(spare),
     }),
-    v.transform(({ seq: _seq, time: _time, type: _type, ...lookup }) => ({
+    v.transform(({ seq: _seq, time: _time, type: _type, probed: finding, ...lookup }) => ({
       ...lookup,
+      ...(finding === undefined ? {} : { probed: finding }),
       handleErrno: lookup.handleErrno ?? 0,
       errno: lookup.errno ?? 0,
       probe: lookup.probe ?? ('not-probed' as const),

@@ -4,6 +4,7 @@
  */
 
 import { Candidate, NO_FD, NO_HANDLE } from './candidate';
+import type { BirthTime, ProbeFinding } from './held';
 import type { HitKind, ProbeResult } from './hitKind';
 import type { EntryKind, FileHandle, Ids, Nodeid } from './identity';
 import type { InodeTables } from './inodeTables';
@@ -35,7 +36,7 @@ interface Stamp {
 
 /** The spare identity of a looked-up file: what tells old from new where the key does not. */
 export interface SpareIdentity {
-  readonly btime: { readonly seconds: number; readonly nanoseconds: number } | null;
+  readonly btime: BirthTime | null;
   readonly subvol: number | null;
   readonly nlink: number;
   readonly mntIdUnique: number | null;
@@ -61,6 +62,8 @@ export interface LookupEvent extends Stamp {
   readonly durationNs: number;
   readonly mode: number;
   readonly probe: ProbeResult;
+  /** Left out when nothing differs, or nothing was probed. */
+  readonly probed?: ProbeFinding;
   readonly spare: SpareIdentity | null;
 }
 

@@ -10,6 +10,10 @@ export const HIT_KINDS = [
 ] as const;
 export type HitKind = (typeof HIT_KINDS)[number];
 
-/** Whether the descriptor that answered a lookup by ids still is the file that was asked for. */
+/** Whether what an entry holds still is the file that a lookup asked for. */
 export const PROBE_RESULTS = ['not-probed', 'same', 'different'] as const;
 export type ProbeResult = (typeof PROBE_RESULTS)[number];
+
+/** Which lookups probe the entry that answers: those by ids, these and those by handle, or none. */
+export const PROBE_MODES = ['hits', 'always', 'never'] as const;
+export type ProbeMode = (typeof PROBE_MODES)[number];

@@ -8,6 +8,7 @@
 
 import { Candidate } from './candidate';
 import type { LookupOp } from './events';
+import { HeldTrace } from './held';
 import type { ProbeResult } from './hitKind';
 import type { Nodeid } from './identity';
 import { NO_NODEID } from './identity';
@@ -45,6 +46,8 @@ export class LookupTrace {
   /** STATX_SUBVOL, or -1. */
   subvol = -1;
   probe: ProbeResult = 'not-probed';
+  /** What the probe found. */
+  held = new HeldTrace();
   /** From the receipt of the request to this report. */
   durationNs = 0;
 }

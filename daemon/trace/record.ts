@@ -7,6 +7,8 @@
 import { Candidate, NO_FD, NO_HANDLE } from '../tables/candidate';
 import type { LookupOp, TableEvent, TableName } from '../tables/events';
 import { LOOKUP_OPS } from '../tables/events';
+import type { HeldTrace, ProbeFinding } from '../tables/held';
+import { fieldsOf } from '../tables/held';
 import type { HitKind } from '../tables/hitKind';
 import { HIT_KINDS, PROBE_RESULTS } from '../tables/hitKind';
 import type { FileHandle, Ids, Nodeid } from '../tables/identity';
@@ -36,6 +38,8 @@ const OP_NUMBER = new Map(FORGET_OPS.map((op, number) => [op, number]));
 const FLAG_IDENTIFIED = 1;
 const FLAG_INSERTED = 2;
 const FLAG_ASKED = 4;
+/** The probe has something to tell; it stands after the name. */
+const FLAG_PROBED = 8;
 
 // Doubles are split through shared memory rather than by arithmetic.
 const double = new Float64Array(1);
@@ -162,8 +166,50 @@ const L = {
   candidate: 29,
 } as const;
 
+/** Where the fields of what a probe found stand, relative to its start. */
+const P = {
+  differences: 0,
+  errno: 1,
+  nlink: 2,
+  btimeSeconds: 3,
+  btimeNanoseconds: 5,
+  subvol: 6,
+  candidate: 8,
+} as const;
+
 /** Where the fields of what a debugger did stand, relative to the body. */
 const D = { unique: 0, numbers: 2, opLength: 5, op: 6 } as const;
+
+function putHeld(words: Int32Array, at: number, held: HeldTrace): void {
+  words[at + P.differences] = held.differences;
+  words[at + P.errno] = held.errno;
+  words[at + P.nlink] = held.nlink;
+  putDouble(words, at + P.btimeSeconds, held.btimeSeconds);
+  words[at + P.btimeNanoseconds] = held.btimeNanoseconds;
+  putDouble(words, at + P.subvol, held.subvol);
+  putCandidate(words, at + P.candidate, held.candidate);
+}
+
+function getHeld(words: Int32Array, at: number): ProbeFinding {
+  const errno = words[at + P.errno] ?? 0;
+  if (errno !== 0) return { errno, fields: [], held: null };
+  const { ids, mode, handle } = getCandidate(words, at + P.candidate);
+  const seconds = getDouble(words, at + P.btimeSeconds);
+  const nanoseconds = words[at + P.btimeNanoseconds] ?? 0;
+  const subvol = getDouble(words, at + P.subvol);
+  return {
+    errno: 0,
+    fields: fieldsOf(words[at + P.differences] ?? 0),
+    held: {
+      ids,
+      mode,
+      handle,
+      nlink: words[at + P.nlink] ?? 0,
+      btime: seconds === -1 ? null : { seconds, nanoseconds },
+      subvol: subvol === -1 ? null : subvol,
+    },
+  };
+}
 
 /** The recorder that writes to a ring. */
 export class RingRecorder implements Recorder, DebugRecorder {
@@ -194,7 +240,10 @@ export class RingRecorder implements Recorder, DebugRecorder {
     const { asked, inserted } = this.tables;
     const nameWords = (nameLength + 3) >> 2;
     const candidateWords = trace.identified ? candidateLength(candidate) : 0;
-    const length = BODY + L.candidate + candidateWords + nameWords;
+    const { held } = trace;
+    const probed = held.differences !== 0 || held.errno !== 0;
+    const probedWords = probed ? P.candidate + candidateLength(held.candidate) : 0;
+    const length = BODY + L.candidate + candidateWords + nameWords + probedWords;
     const start = this.#begin(LOOKUP, length);
     if (start === -1) return;
     const { words } = this.ring;
@@ -203,7 +252,8 @@ export class RingRecorder implements Recorder, DebugRecorder {
     words[at + L.flags] =
       (trace.identified ? FLAG_IDENTIFIED : 0) |
       (trace.inserted ? FLAG_INSERTED : 0) |
-      (trace.asked ? FLAG_ASKED : 0);
+      (trace.asked ? FLAG_ASKED : 0) |
+      (probed ? FLAG_PROBED : 0);
     putDouble(words, at + L.unique, trace.unique);
     putDouble(words, at + L.parent, trace.parent);
     putDouble(words, at + L.nodeid, trace.nodeid);
@@ -228,6 +278,7 @@ export class RingRecorder implements Recorder, DebugRecorder {
     }
     const { nameBuffer, nameAt } = trace;
     for (let i = 0; i < nameLength; i++) this.#bytes[end * 4 + i] = nameBuffer[nameAt + i] ?? 0;
+    if (probed) putHeld(words, end + nameWords, held);
     this.ring.publish(length);
   }
 
@@ -330,8 +381,13 @@ export class RecordGlance {
   byIds = 0 as Nodeid;
   hit: HitKind = 'error';
   inserted = false;
+  /** st_mode of what was found, or 0. */
+  mode = 0;
   /** The candidate that was inserted; only valid when `inserted`. */
   readonly candidate = new Candidate();
+  /** When the inserted file was born; -1 seconds: unknown. Only valid when `inserted`. */
+  birthSeconds = -1;
+  birthNanoseconds = 0;
   nameAt = 0;
   nameLength = 0;
   /** The bytes that `nameAt` counts in. */
@@ -377,13 +433,19 @@ export class RecordGlance {
       !idsStolen &&
       !handleStolen &&
       words[at + L.handleErrno] === 0 &&
-      words[at + L.probe] === 0 &&
+      (flags & FLAG_PROBED) === 0 &&
       (this.byIds === 0 || this.byIds === this.nodeid) &&
       (this.byHandle === 0 || this.byHandle === this.nodeid);
     let end = at + L.candidate;
+    this.mode = 0;
     if ((flags & FLAG_IDENTIFIED) !== 0) {
+      this.mode = words[end + C.mode] ?? 0;
       const length = words[end + C.handleLength] ?? NO_HANDLE;
-      if (this.inserted) this.#read(end, length);
+      if (this.inserted) {
+        this.#read(end, length);
+        this.birthSeconds = getDouble(words, at + L.btimeSeconds);
+        this.birthNanoseconds = words[at + L.btimeNanoseconds] ?? 0;
+      }
       end += C.handleWords + handleWordCount(length);
     }
     this.nameAt = end * 4;
@@ -522,6 +584,8 @@ function readLookup(
   const nodeid = nodeOrNull(words, at + L.nodeid);
   const asked = (flags & FLAG_ASKED) !== 0;
   const errno = words[at + L.errno] ?? 0;
+  const nameLength = words[at + L.nameLength] ?? 0;
+  const probed = (flags & FLAG_PROBED) !== 0;
   sink.event({
     type: 'lookup',
     seq: sink.nextSeq(),
@@ -529,7 +593,7 @@ function readLookup(
     op: LOOKUP_OPS[words[at + L.op] ?? 0] ?? 'LOOKUP',
     unique: getDouble(words, at + L.unique),
     parent: getDouble(words, at + L.parent) as Nodeid,
-    name: bytesOf(words, nameAt, words[at + L.nameLength] ?? 0),
+    name: bytesOf(words, nameAt, nameLength),
     ids: found?.ids ?? null,
     handle: found?.handle ?? null,
     handleErrno: words[at + L.handleErrno] ?? 0,
@@ -541,6 +605,7 @@ function readLookup(
     durationNs: getDouble(words, at + L.durationNs),
     mode: found?.mode ?? 0,
     probe: PROBE_RESULTS[words[at + L.probe] ?? 0] ?? 'not-probed',
+    ...(probed ? { probed: getHeld(words, nameAt + ((nameLength + 3) >> 2)) } : {}),
     spare:
       found === null
         ? null

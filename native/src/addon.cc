@@ -97,6 +97,16 @@ Napi::Object layoutNumbers(Napi::Env env) {
       {"TROUBLE_ROOM", layout::kTroubleRoom},
       {"WANT_HANDLE", layout::kWantHandle},
       {"KEEP_PARENT", layout::kKeepParent},
+      {"COMPARE_INODES", layout::kCompareInodes},
+      {"DIFFERS_INO", layout::kDiffersIno},
+      {"DIFFERS_DEV", layout::kDiffersDev},
+      {"DIFFERS_TYPE", layout::kDiffersType},
+      {"DIFFERS_BTIME", layout::kDiffersBtime},
+      {"DIFFERS_SUBVOL", layout::kDiffersSubvol},
+      {"DIFFERS_HANDLE", layout::kDiffersHandle},
+      {"DIFFERS_INODE", layout::kDiffersInode},
+      {"DIFFERS_NLINK", layout::kDiffersNlink},
+      {"INODE_UNKNOWN", layout::kInodeUnknown},
       {"KEEP_DAC_OVERRIDE", static_cast<int32_t>(layout::kCredsKeepDacOverride)},
   };
   Napi::Object out = Napi::Object::New(env);

@@ -90,6 +90,24 @@ class OpenInode {
   bool owned_;
 };
 
+// The thread's working directory is /proc/self/fd while this lives, so that a descriptor has a name
+// there; also where that path cannot be reached.
+class InsideProcSelfFd {
+ public:
+  explicit InsideProcSelfFd(State& state) : entered_(fchdir(state.procSelfFd) == 0) {}
+  ~InsideProcSelfFd() {
+    if (!entered_) return;
+    const int kept = errno;
+    // The thread's working directory is used for nothing else; "/" always exists.
+    [[maybe_unused]] const int left = chdir("/");
+    errno = kept;
+  }
+  bool failed() const { return !entered_; }
+
+ private:
+  bool entered_;
+};
+
 // Fills the identity record at `record` from an O_PATH (or any other) descriptor.
 // Returns 0 or -errno; leaves the descriptor to the caller.
 int32_t identify(State& state, int fd, int32_t record, int32_t flags);

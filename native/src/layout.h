@@ -77,4 +77,18 @@ constexpr int32_t kTroubleRoom = 4;
 constexpr int32_t kWantHandle = 1;
 constexpr int32_t kKeepParent = 2;  // leave the opened parent in its slot, for the next call
 
+// Flag of `compare`: also whether both are one inode of the kernel.
+constexpr int32_t kCompareInodes = 1;
+
+// Its answer: what differs.
+constexpr int32_t kDiffersIno = 1;
+constexpr int32_t kDiffersDev = 2;
+constexpr int32_t kDiffersType = 4;
+constexpr int32_t kDiffersBtime = 8;
+constexpr int32_t kDiffersSubvol = 16;
+constexpr int32_t kDiffersHandle = 32;
+constexpr int32_t kDiffersInode = 64;
+constexpr int32_t kDiffersNlink = 128;
+constexpr int32_t kInodeUnknown = 256;  // it could not be told
+
 }  // namespace layout

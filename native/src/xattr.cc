@@ -10,22 +10,6 @@
 
 namespace {
 
-class InsideProcSelfFd {
- public:
-  explicit InsideProcSelfFd(State& state) : entered_(fchdir(state.procSelfFd) == 0) {}
-  ~InsideProcSelfFd() {
-    if (!entered_) return;
-    const int kept = errno;
-    // The thread's working directory is used for nothing else; "/" always exists.
-    [[maybe_unused]] const int left = chdir("/");
-    errno = kept;
-  }
-  bool failed() const { return !entered_; }
-
- private:
-  bool entered_;
-};
-
 // Runs onFd(fd) on the reopened inode, or onPath(path) on its name below /proc/self/fd.
 template <typename OnFd, typename OnPath>
 int32_t withInode(State& state, int32_t slot, int32_t regular, OnFd onFd, OnPath onPath) {

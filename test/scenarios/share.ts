@@ -33,6 +33,7 @@ import type {
 } from '../../daemon/protocol/json';
 import { hazardJson } from '../../daemon/protocol/json';
 import { handleToJson } from '../../daemon/protocol/text';
+import type { ProbeMode } from '../../daemon/tables/hitKind';
 import type { LookupRuleName } from '../../daemon/tables/lookupRule';
 import { loadAddon } from '../../native/index';
 import * as v from 'valibot';
@@ -239,6 +240,7 @@ export interface ServeOptions {
   readonly handles?: HandleMode;
   readonly cache?: 'never' | 'auto' | 'always' | 'metadata';
   readonly lookupRule?: LookupRuleName;
+  readonly probe?: ProbeMode;
   /** The errno that strace makes name_to_handle_at return, and at which of a thread's calls. */
   readonly inject?: { readonly errno: string; readonly when: string };
   /** A mount point to use again. */
@@ -282,7 +284,7 @@ const running = new Set<Daemon>();
 
 /** Starts the daemon on a directory and follows its events from the first on. */
 export async function serve(sharedDir: string, options: ServeOptions = {}): Promise<Daemon> {
-  const { handles = 'mandatory', cache = 'never', lookupRule, inject } = options;
+  const { handles = 'mandatory', cache = 'never', lookupRule, probe, inject } = options;
   const cli = await daemonProgram();
   const mount = options.mount ?? path.join(await workshopFolder(), `mount-${counter++}`);
   if (options.mount === undefined) fs.mkdirSync(mount);
@@ -294,6 +296,7 @@ export async function serve(sharedDir: string, options: ServeOptions = {}): Prom
     ...['--shared-dir', sharedDir, '--mount', mount],
     ...['--inode-file-handles', handles, '--cache', cache],
     ...(lookupRule === undefined ? [] : ['--lookup-rule', lookupRule]),
+    ...(probe === undefined ? [] : ['--probe', probe]),
   ];
   const child = spawn(command[0] ?? '', command.slice(1), { stdio: ['ignore', 'ignore', 'pipe'] });
   const log: string[] = [];

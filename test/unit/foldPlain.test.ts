@@ -3,8 +3,10 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { EventHistory } from '../../daemon/inspector/eventHistory';
+import { LanesView } from '../../daemon/inspector/laneWindow';
 import { LiveModel } from '../../daemon/inspector/liveModel';
 import type { InspectorEvent } from '../../daemon/protocol/eventJson';
+import type { LaneClass, LanesRequest } from '../../daemon/protocol/lanes';
 import { Candidate, NO_FD } from '../../daemon/tables/candidate';
 import type { Nodeid } from '../../daemon/tables/identity';
 import { InodeTables } from '../../daemon/tables/inodeTables';
@@ -127,6 +129,16 @@ function follow(ring: SharedArrayBuffer, quickly: boolean): Follower {
   return made;
 }
 
+const ALL_LANES = {
+  offset: 0,
+  count: 60,
+  query: '',
+  classes: [] as LaneClass[],
+  order: 'overlap',
+  from: null,
+  to: null,
+} as const satisfies LanesRequest;
+
 function shown({ model, events }: Follower) {
   const entries = [...model.tables.entries()];
   return {
@@ -141,6 +153,7 @@ function shown({ model, events }: Follower) {
     cells: model.overview.cells(0, Math.max(1, model.tables.rowLimit), 100),
     lastLookup: model.lastLookupSeq,
     touched: model.touchedSince(0),
+    lanes: new LanesView(model, ALL_LANES).window().lanes,
     events: events(),
   };
 }

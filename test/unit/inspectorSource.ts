@@ -53,6 +53,8 @@ export class Source {
   /** Probes that were asked for and not yet answered. */
   readonly probes: Omit<Probe, 'errno'>[] = [];
   readonly model: LiveModel;
+  /** Of the next event, in milliseconds since the epoch. */
+  time = 1_795_000_000_000;
   /** Whether `events` collects them; for long runs it does not. */
   collects = true;
   readonly #candidate = new Candidate();
@@ -180,7 +182,7 @@ export class Source {
   }
 
   #fold(event: Unstamped): void {
-    const stamped = { ...event, seq: this.model.nextSeq++, time: 1_795_000_000_000 };
+    const stamped = { ...event, seq: this.model.nextSeq++, time: this.time };
     this.model.fold(stamped);
   }
 

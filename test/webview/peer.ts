@@ -149,6 +149,8 @@ export class Peer {
       case 'events.follow':
       case 'events.stop':
       case 'map.stop':
+      case 'lanes.watch':
+      case 'lanes.stop':
       case 'hazards':
       case 'why':
       case 'debug.attach':

@@ -1,0 +1,81 @@
+/** Entries that turn out to be another kind of object, or two objects in one: H30, H31. */
+
+import type { HazardRule } from './hazard';
+import { idsText } from './hazard';
+
+const S_IFMT = 0o170000;
+
+/** inode(7). */
+const TYPES: ReadonlyMap<number, string> = new Map([
+  [0o140000, 'socket'],
+  [0o120000, 'symbolic link'],
+  [0o100000, 'regular file'],
+  [0o060000, 'block device'],
+  [0o040000, 'directory'],
+  [0o020000, 'character device'],
+  [0o010000, 'FIFO'],
+]);
+
+function typeText(mode: number): string {
+  return TYPES.get(mode & S_IFMT) ?? `type 0${(mode & S_IFMT).toString(8)}`;
+}
+
+export const typeChange: HazardRule = {
+  id: 'H30',
+  name: 'TYPE CHANGE',
+  onEvent(event, view) {
+    if (event.type !== 'lookup' || event.nodeid === null) return null;
+    const entry = view.tables.entry(event.nodeid);
+    // A recording may not say what was found.
+    if (entry === undefined || event.mode === 0) return null;
+    if (((entry.mode ^ event.mode) & S_IFMT) === 0) return null;
+    const was = typeText(entry.mode);
+    const is = typeText(event.mode);
+    return {
+      key: String(event.nodeid),
+      severity: 'error',
+      nodeids: [event.nodeid],
+      evidence: {
+        name: view.text(event.name),
+        node: String(event.nodeid),
+        ids: idsText(event.ids),
+        was,
+        is,
+      },
+      advice:
+        `Node ${event.nodeid} was a ${was} and is now looked up as a ${is}. The guest's kernel notices ` +
+        'this one difference (fuse_stale_inode) and answers EIO; the entry is not the file that was ' +
+        'asked for. Let the guest drop its caches, and look for H11 on the same node.',
+    };
+  },
+};
+
+export const handleStatMismatch: HazardRule = {
+  id: 'H31',
+  name: 'HANDLE/STAT TOCTTOU',
+  // The handle's own file has other numbers than the lookup found beside the handle.
+  onEvent(event, view) {
+    if (event.type !== 'lookup' || event.nodeid === null || event.handle === null) return null;
+    const { hit, probed } = event;
+    // Answered by its handle, or new. What ids answered is compared with another file's descriptor.
+    if (hit === 'fallback_hit' || hit === 'handleless_hit') return null;
+    if (probed === undefined || probed.held === null) return null;
+    if (!probed.fields.some((field) => field === 'ino' || field === 'dev')) return null;
+    return {
+      key: String(event.nodeid),
+      severity: hit === 'handle_hit' ? 'data' : 'identity',
+      nodeids: [event.nodeid],
+      evidence: {
+        name: view.text(event.name),
+        node: String(event.nodeid),
+        asked: idsText(event.ids),
+        held: idsText(probed.held.ids),
+        differs: probed.fields.join(', '),
+      },
+      advice:
+        `The ids and the handle of node ${event.nodeid} belong to two files: something replaced the file ` +
+        'between the two calls. A daemon must make both from one descriptor, and this one does; ' +
+        'please report it with this evidence.',
+    };
+  },
+};
