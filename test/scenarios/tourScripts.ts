@@ -335,9 +335,11 @@ const unpinned: TourScript = {
     await tell({
       title: 'The guest reads the deleted file',
       text:
-        't2/f contains “NEW-PROJECT”. The guest asks for it, gets node 3, and reads “OLD-PROJECT”: wrong data, ' +
-        'without an error anywhere. With handles (prefer or mandatory) it would have got a new node.',
-      nodeids: [3],
+        'Node 2 still holds the directory that was deleted, and f is looked up in there: node 4, the old f, ' +
+        'whose device number is 0:0 by now. t2/f contains “NEW-PROJECT”; the guest asks for it and reads ' +
+        '“OLD-PROJECT”: wrong data, and no error anywhere. With handles (prefer or mandatory) t2 would have ' +
+        'got a node of its own.',
+      nodeids: [4, 2],
       hazards: ['H11'],
     });
   },
