@@ -10,9 +10,11 @@ import { LiveModel } from './inspector/liveModel';
 import type { PageFiles } from './inspector/page';
 import { RingFollower } from './inspector/ringFollower';
 import type { Observation } from './observation';
+import { RESERVED } from './passthrough/descriptorLimit';
 import type { HostView } from './passthrough/hostView';
 import type { Log } from './passthrough/options';
 import { Prober } from './prober';
+import { ResourceWatch } from './resourceWatch';
 import type { Target } from './protocol/json';
 import type { VolumeFacts } from './tables/recorder';
 import type { FromWorker } from './workerMessages';
@@ -52,21 +54,27 @@ export async function startObservers(
 ): Promise<Observers> {
   const volumes = new Map<number, VolumeFacts>();
   const history = new EventHistory(volumes);
-  const model = new LiveModel(target, {
-    event: (event) => {
-      history.push(event);
-      if (event.type === 'hazard') debug.opened(event.hazard);
+  const model = new LiveModel(
+    target,
+    {
+      event: (event) => {
+        history.push(event);
+        if (event.type === 'hazard') debug.opened(event.hazard);
+      },
+      probe: (nodeid, because) => {
+        const handle = model.tables.entry(nodeid)?.handle ?? null;
+        if (handle !== null) prober.ask(nodeid, handle, because);
+      },
+      mayBeZombie: (nodeid) => resources.suspect(nodeid),
     },
-    probe: (nodeid, because) => {
-      const handle = model.tables.entry(nodeid)?.handle ?? null;
-      if (handle !== null) prober.ask(nodeid, handle, because);
-    },
-  });
+    volumes,
+  );
   const prober = new Prober(native, log, view, (probe) => {
     model.probed(probe);
     server.changed();
   });
-  model.descriptors.limit = fdLimit;
+  model.budget.descriptors.limit = fdLimit;
+  model.budget.descriptors.reserved = RESERVED;
   const inspectorLog = {
     info: (text: string) => log('info', text),
     warn: (text: string) => log('warn', text),
@@ -79,7 +87,7 @@ export async function startObservers(
     volumes,
     {
       changed: () => {
-        model.descriptors.used = control[CONTROL.fdsUsed] ?? 0;
+        model.budget.descriptors.used = control[CONTROL.fdsUsed] ?? 0;
         server.changed();
       },
       askForTables: () => {
@@ -115,6 +123,7 @@ export async function startObservers(
     inspectorLog,
     debug,
   );
+  const resources = new ResourceWatch(model, view, control, log, () => server.changed());
   follower.woken();
   return {
     page: server.page,
@@ -125,6 +134,7 @@ export async function startObservers(
     close: async () => {
       follower.stop();
       prober.stop();
+      resources.stop();
       await server.close('The daemon ended.');
     },
   };

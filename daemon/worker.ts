@@ -31,6 +31,7 @@ const NOBODY_LISTENS: Recorder = {
   destroy: () => undefined,
   lookup: () => undefined,
   forget: () => undefined,
+  overForget: () => undefined,
   openByHandleFailed: () => undefined,
   volume: () => undefined,
 };
@@ -72,6 +73,7 @@ function run(
     handle(length, channel) {
       const reply = fileSystem.handle(length, channel);
       control[CONTROL.fdsUsed] = fileSystem.fdsUsed();
+      control[CONTROL.fdsRefused] = fileSystem.fdsRefused();
       return reply;
     },
     standsAlone: () => fileSystem.standsAlone(),

@@ -38,7 +38,9 @@ export const CONTROL = {
   resync: 1,
   /** Descriptors held for the guest. */
   fdsUsed: 2,
-  words: 3,
+  /** How often the guest got ENFILE because it holds all that it may have (mod 2^32). */
+  fdsRefused: 3,
+  words: 4,
 } as const;
 
 export type FromWorker =

@@ -3,6 +3,7 @@
 import type { LookupEvent, TableEvent } from '../tables/events';
 import type { Ids, Nodeid } from '../tables/identity';
 import type { Entry, InodeTables } from '../tables/inodeTables';
+import type { Resources } from './resources';
 
 /**
  * What a hazard can cost: `data` wrong data or wrong file, `error` the guest sees
@@ -40,6 +41,14 @@ export interface ProbedEntry extends Probe {
   readonly before: Entry | null;
 }
 
+/** A name was looked up again and led elsewhere; both entries live. */
+export interface NameChange {
+  readonly parent: Nodeid;
+  readonly name: Uint8Array;
+  readonly from: Nodeid;
+  readonly to: Nodeid;
+}
+
 /** What a predicate may look at. */
 export interface HazardView {
   readonly tables: InodeTables;
@@ -51,6 +60,10 @@ export interface HazardView {
   wasNamed(nodeid: Nodeid, parent: Nodeid, name: Uint8Array): boolean;
   /** The living entry that holds a descriptor for these ids and whose ids key was lost, or null. */
   fileWithoutKey(ids: Ids): Nodeid | null;
+  /** Whether this session has forgotten an entry with this node id, as far back as that is kept. */
+  wasForgotten(nodeid: Nodeid): boolean;
+  /** Operations of this session that failed because a handle was stale. */
+  readonly staleReplies: number;
   /** A name, for evidence. */
   text(name: Uint8Array): string;
   errnoName(errno: number): string;
@@ -64,6 +77,17 @@ export interface HazardRule {
   readonly onEvent?: (event: TableEvent, view: HazardView) => Finding | null;
   /** Looks at the answer of a probe. */
   readonly onProbe?: (probe: ProbedEntry, view: HazardView) => Finding | null;
+  /** Looks at a name that leads to another node than before. */
+  readonly onNameChange?: (change: NameChange, view: HazardView) => Finding | null;
+  /**
+   * Looks at what the share costs: all that holds now. What is not among it any more is over, and
+   * nothing else ends it; so these findings need no entries.
+   */
+  readonly standing?: (
+    resources: Resources,
+    view: HazardView,
+    isOpen: (key: string) => boolean,
+  ) => readonly Finding[];
   /** The key of the finding that a lookup ends, for hazards that no entry's removal ends. */
   readonly endsWith?: (event: LookupEvent) => string | null;
 }

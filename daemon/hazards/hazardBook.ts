@@ -7,12 +7,25 @@ import type { LookupEvent, TableEvent } from '../tables/events';
 import type { Nodeid } from '../tables/identity';
 import type { Entry } from '../tables/inodeTables';
 import { overlayHardLinkAlias, unpinnedAlias } from './alias';
+import { descriptorExhaustion, entryGrowth, zombies } from './budget';
 import { benignFallback, handlelessLookup, transientHandleFailure } from './fallback';
-import type { Finding, Hazard, HazardRule, HazardView, Probe, Severity } from './hazard';
+import type {
+  Finding,
+  Hazard,
+  HazardRule,
+  HazardView,
+  NameChange,
+  Probe,
+  Severity,
+} from './hazard';
 import { SEVERITIES, worse } from './hazard';
 import { duplicateInode, nodeidFlip, tablesDisagree } from './identityHazards';
 import { keyLost, keyStolen } from './keys';
+import { bindMountTwins, mountFdUnresolvable, pinnedMount } from './mounts';
+import { guestMadeStale } from './names';
 import { handleStatMismatch, typeChange } from './objects';
+import { nodeidReuse, refcountAbuse } from './references';
+import type { Resources } from './resources';
 import { inodeNumberReuse, staleHandleEntry } from './reuse';
 
 /** The catalogue, in the order of its numbers. */
@@ -28,13 +41,24 @@ export const HAZARD_RULES: readonly HazardRule[] = [
   tablesDisagree,
   unpinnedAlias,
   overlayHardLinkAlias,
+  bindMountTwins,
+  pinnedMount,
+  mountFdUnresolvable,
   transientHandleFailure,
+  descriptorExhaustion,
+  zombies,
+  entryGrowth,
+  nodeidReuse,
+  refcountAbuse,
   typeChange,
   handleStatMismatch,
+  guestMadeStale,
 ];
 
 const EVENT_RULES = HAZARD_RULES.filter((rule) => rule.onEvent !== undefined);
 const PROBE_RULES = HAZARD_RULES.filter((rule) => rule.onProbe !== undefined);
+const NAME_RULES = HAZARD_RULES.filter((rule) => rule.onNameChange !== undefined);
+const STANDING_RULES = HAZARD_RULES.filter((rule) => rule.standing !== undefined);
 const ENDING_RULES = HAZARD_RULES.filter((rule) => rule.endsWith !== undefined);
 
 /** A guest can make failing lookups without end; of hazards that no entry bounds, this many stay. */
@@ -51,6 +75,8 @@ export interface HazardListener {
 export class HazardBook {
   readonly #open = new Map<string, Hazard>();
   readonly #byNode = new Map<Nodeid, Set<string>>();
+  /** Keys of the hazards that stand for as long as they are found. */
+  readonly #standing = new Set<string>();
   readonly #totals = new Map<string, number>();
   readonly #closed = new Map<string, number>();
   /** The entries whose probes were asked for, by the lookup that made somebody ask. */
@@ -105,6 +131,34 @@ export class HazardBook {
     }
   }
 
+  /** Judges a name that leads elsewhere than before. */
+  nameChanged(change: NameChange, seq: number): void {
+    for (const rule of NAME_RULES) {
+      const finding = rule.onNameChange?.(change, this.view) ?? null;
+      if (finding !== null) this.#found(rule, finding, seq);
+    }
+  }
+
+  /** Judges what the share costs now: opens what holds, and closes what does no longer. */
+  standing(resources: Resources, seq: number): void {
+    for (const rule of STANDING_RULES) {
+      const prefix = `${rule.id} `;
+      const isOpen = (key: string) => this.#open.has(prefix + key);
+      const findings = rule.standing?.(resources, this.view, isOpen) ?? [];
+      const holds = new Map(findings.map((finding) => [prefix + finding.key, finding]));
+      for (const key of [...this.#standing].filter((open) => open.startsWith(prefix))) {
+        // One that is milder now is told anew, as one that got worse is.
+        if (holds.get(key)?.severity === this.#open.get(key)?.severity) continue;
+        this.#standing.delete(key);
+        this.#close(key);
+      }
+      for (const finding of findings) {
+        this.#standing.add(prefix + finding.key);
+        this.#found(rule, finding, seq);
+      }
+    }
+  }
+
   /**
    * Takes a finding of another book, which knew more than the events tell. What this one has found
    * by itself stays its own.
@@ -112,7 +166,7 @@ export class HazardBook {
   adopt(found: Omit<Hazard, 'key'>): void {
     const { id, name, nodeids, seq } = found;
     const [first] = nodeids;
-    const keys = first === undefined ? [] : (this.#byNode.get(first) ?? []);
+    const keys = first === undefined ? this.#open.keys() : (this.#byNode.get(first) ?? []);
     for (const key of keys) {
       const open = this.#open.get(key);
       if (open?.id === id && open.nodeids.join() === nodeids.join()) return;

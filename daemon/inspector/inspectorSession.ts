@@ -48,6 +48,7 @@ const MAP_INTERVAL = 50;
  */
 const MAP_GATHERING = 6;
 const STATUS_INTERVAL = 250;
+const BUDGET_INTERVAL = 1_000;
 /** A client that takes nothing for this long is dropped. */
 export const PATIENCE_MS = 30_000;
 const HISTORY_OF_ENTRY = 100;
@@ -80,6 +81,8 @@ export class InspectorSession {
   #statusWatched = false;
   #statusVersion = -1;
   #statusSentAt = 0;
+  #budgetWatched = false;
+  #budgetSentAt = 0;
   #stuckSince: number | null = null;
   #timer: NodeJS.Timeout | null = null;
   #wakesAt = 0;
@@ -119,7 +122,12 @@ export class InspectorSession {
     if (!this.#hasRoom(now)) return;
     this.#sendTour();
     this.#sendEvents();
-    const due = Math.min(this.#sendMap(now), this.#sendLanes(now), this.#sendStatus(now));
+    const due = Math.min(
+      this.#sendMap(now),
+      this.#sendLanes(now),
+      this.#sendStatus(now),
+      this.#sendBudget(now),
+    );
     this.#wakeIn(due, now);
   }
 
@@ -270,6 +278,13 @@ export class InspectorSession {
         this.#statusWatched = true;
         this.#statusVersion = this.model.version;
         return this.#status();
+      case 'budget.watch':
+        this.#budgetWatched = true;
+        this.#budgetSentAt = performance.now();
+        return this.model.budget.json();
+      case 'budget.stop':
+        this.#budgetWatched = false;
+        return {};
       case 'tour.state':
         return this.#tourState();
       case 'tour.go': {
@@ -539,6 +554,16 @@ export class InspectorSession {
     return Infinity;
   }
 
+  /** Its numbers change by themselves: it is sent as often as it may be. */
+  #sendBudget(now: number): number {
+    if (!this.#budgetWatched) return Infinity;
+    const due = this.#budgetSentAt + BUDGET_INTERVAL - now;
+    if (due > 0) return due;
+    this.#budgetSentAt = now;
+    this.#notify('budget', this.model.budget.json());
+    return BUDGET_INTERVAL;
+  }
+
   #notify<N extends NotificationName>(method: N, params: NotificationOf<N>): void {
     this.#send({ jsonrpc: '2.0', method, params });
   }
@@ -568,6 +593,7 @@ function concerns(event: InspectorEvent, nodeid: Nodeid): boolean {
       return event.nodeid === nodeid || event.byIds === nodeid || event.byHandle === nodeid;
     case 'insert':
     case 'forget':
+    case 'over_forget':
     case 'remove':
     case 'open_by_handle':
       return event.nodeid === nodeid;
@@ -578,6 +604,9 @@ function concerns(event: InspectorEvent, nodeid: Nodeid): boolean {
     case 'hazard':
     case 'hazard_closed':
       return event.hazard.nodeids.includes(nodeid);
+    case 'name_changed':
+      return event.from === nodeid || event.to === nodeid;
+    case 'mount_changed':
     case 'init':
     case 'destroy':
     case 'resync':

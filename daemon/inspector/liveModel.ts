@@ -3,7 +3,7 @@
  * hold: names, hazards, counters, what is wrong with each key and since when.
  */
 
-import type { Hazard, HazardView, Probe } from '../hazards/hazard';
+import type { Hazard, HazardView, NameChange, Probe } from '../hazards/hazard';
 import { idsText } from '../hazards/hazard';
 import { HazardBook } from '../hazards/hazardBook';
 import type { InspectorEvent } from '../protocol/eventJson';
@@ -12,16 +12,20 @@ import type { Counters, Target } from '../protocol/json';
 import { CELL_STATES } from '../protocol/map';
 import type { CellState, KeyState } from '../protocol/map';
 import { nameText } from '../protocol/text';
-import type { InsertEvent, LookupEvent, TableEvent } from '../tables/events';
+import type { InsertEvent, LookupEvent, LookupOp, TableEvent } from '../tables/events';
 import { applyEvent, DriftError } from '../tables/events';
-import { NO_HANDLE } from '../tables/candidate';
-import type { Nodeid } from '../tables/identity';
-import { NO_NODEID } from '../tables/identity';
+import type { Candidate } from '../tables/candidate';
+import { NO_FD, NO_HANDLE } from '../tables/candidate';
+import type { EntryKind, Nodeid } from '../tables/identity';
+import { NO_NODEID, ROOT_NODEID } from '../tables/identity';
+import type { VolumeFacts } from '../tables/recorder';
 import type { HitKind } from '../tables/hitKind';
 import type { Entry, TablesImage } from '../tables/inodeTables';
 import { InodeTables } from '../tables/inodeTables';
 import { LOOKUP_RULES } from '../tables/lookupRule';
 import type { RecordGlance } from '../trace/record';
+import type { HostFacts, MountChange } from './budget';
+import { Budget } from './budget';
 import { errnoName } from './errnoName';
 import { birthHash, keyOf, NumberLanes } from './numberLanes';
 import { PathTable } from './pathTable';
@@ -38,24 +42,37 @@ interface Anomaly {
 export interface DirectoryCount {
   all: number;
   attention: number;
+  /** Entries that hold a descriptor. */
+  files: number;
 }
 
 const S_IFMT = 0o170000;
 
 /** Lookups that a viewer may still want to see flash. */
 const RECENT = 512;
+/** Forgotten node ids that are remembered. */
+const FORGOTTEN_KEPT = 100_000;
+const ENOENT = 2;
+const ESTALE = 116;
+
+/** Requests that find a name as it is; the others make it, or are about to take it away. */
+const ONLY_LOOKS: ReadonlySet<LookupOp | 'FORGET'> = new Set(['LOOKUP', 'READDIRPLUS']);
+const TAKE_AWAY: ReadonlySet<LookupOp | 'FORGET'> = new Set(['UNLINK', 'RMDIR', 'RENAME']);
 
 export interface ModelListener {
   /** An event has its place in the stream, from the source or from the hazards. */
   event(event: InspectorEvent): void;
   /** An entry's handle should be tried; the answer comes back through `probed`. */
   probe(nodeid: Nodeid, because: LookupEvent | null): void;
+  /** The file of an entry of kind file may have lost its last name. */
+  mayBeZombie?(nodeid: Nodeid): void;
 }
 
 export class LiveModel {
   readonly tables: InodeTables;
   readonly paths = new PathTable();
   readonly hazards: HazardBook;
+  readonly budget: Budget;
   readonly overview = new SeverityPyramid();
   readonly lanes: NumberLanes;
   /** Entries that stand above the folded directories, with the event that brought them there. */
@@ -69,8 +86,6 @@ export class LiveModel {
   lastLookupSeq = 0;
   /** Position of the next event. */
   nextSeq = 1;
-  descriptors = { used: 0, limit: 0 };
-
   readonly #anomalies = new Map<Nodeid, Anomaly>();
   readonly #recent: { nodeid: Nodeid; seq: number }[] = [];
   readonly #hits: Record<HitKind, number> = {
@@ -83,8 +98,10 @@ export class LiveModel {
   };
   /** Living file entries that lost their ids key, by those ids. */
   readonly #filesWithoutKey = new Map<string, Nodeid>();
-  readonly #handlesByMount = new Map<number, number>();
   #forgets = 0;
+  #staleReplies = 0;
+  /** Node ids that were forgotten, the oldest first; of sources that might give one twice. */
+  readonly #forgotten = new Set<Nodeid>();
   /** The lookup whose insert comes next. */
   #newest: LookupEvent | null = null;
   #time = Date.now();
@@ -92,19 +109,26 @@ export class LiveModel {
   constructor(
     readonly target: Target,
     private readonly listener: ModelListener,
+    volumes: ReadonlyMap<number, VolumeFacts> = new Map(),
   ) {
     this.tables = new InodeTables(LOOKUP_RULES[target.lookupRule]);
+    this.budget = new Budget(this, volumes);
+    const staleReplies = () => this.#staleReplies;
     this.lanes = new NumberLanes(this.tables, this.paths);
     const view: HazardView = {
       tables: this.tables,
       handlesExpected: target.inodeFileHandles.effective !== 'never',
-      mountHasHandles: (mntId) => (this.#handlesByMount.get(mntId) ?? 0) > 0,
+      mountHasHandles: (mntId) => this.budget.mounts.hasHandles(mntId),
       wasNamed: (nodeid, parent, name) => {
         const row = this.tables.rowOf(nodeid);
         return row !== -1 && this.paths.is(row, parent, name);
       },
       fileWithoutKey: (ids) =>
         this.#filesWithoutKey.size === 0 ? null : (this.#filesWithoutKey.get(idsText(ids)) ?? null),
+      wasForgotten: (nodeid) => this.#forgotten.has(nodeid),
+      get staleReplies() {
+        return staleReplies();
+      },
       text: nameText,
       errnoName,
     };
@@ -142,10 +166,12 @@ export class LiveModel {
     if (!record.plain || this.#filesWithoutKey.size > 0) return false;
     if (record.kind === 'lookup') {
       const ordinary = record.hit !== 'fallback_hit' && record.hit !== 'fallback_rejected';
-      if (!ordinary || this.hazards.waitsForLookups || this.#changesType(record)) return false;
+      if (!ordinary || this.hazards.waitsForLookups) return false;
+      if (this.#isNews(record) || this.#changesType(record)) return false;
       this.#foldPlainLookup(record);
     } else if (record.kind === 'forget') {
-      if (record.removed && this.hazards.concern(record.nodeid)) return false;
+      const { removed, nodeid } = record;
+      if (removed && (nodeid === ROOT_NODEID || this.hazards.concern(nodeid))) return false;
       this.#time = record.time;
       this.#foldPlainForget(record);
     } else return false;
@@ -167,13 +193,17 @@ export class LiveModel {
     this.lastLookupSeq = seq;
     this.nextSeq += record.events;
     this.#hits[nodeid === 0 ? 'error' : record.hit]++;
-    if (nodeid === 0) return;
+    const takesAway = takesNameAway(record.op, record.errno);
+    if (nodeid === 0) {
+      if (takesAway) this.#unname(record.parent, record.bytes, record.nameAt, record.nameLength);
+      return;
+    }
     this.#touch(nodeid, seq);
     if (inserted) {
       if (tables.has(nodeid)) throw new DriftError(`node ${nodeid} is inserted a second time`);
       tables.insertAs(nodeid, 1, candidate);
       this.structure++;
-      if (candidate.handleLength !== NO_HANDLE) this.#countHandle(candidate.mntId, 1);
+      this.budget.mounts.came(nodeid, candidate.mntId, kindOf(candidate));
     } else if (!tables.count(nodeid)) {
       throw new DriftError(`a lookup found node ${nodeid}, which is unknown here`);
     }
@@ -181,7 +211,8 @@ export class LiveModel {
     if (record.nameLength > 0) {
       const before = this.paths.parentOf(row);
       this.paths.note(row, record.parent, record.bytes, record.nameAt, record.nameLength);
-      this.#moved(nodeid, before, record.parent);
+      this.#moved(nodeid, row, before, record.parent);
+      if (takesAway) this.#unname(record.parent, record.bytes, record.nameAt, record.nameLength);
     }
     if (inserted) {
       this.overview.set(row, CELL_STATES.indexOf(tables.kindAt(row)));
@@ -207,9 +238,9 @@ export class LiveModel {
     this.lanes.restored(this.#time);
     this.hazards.judge({ type: 'init', seq: this.nextSeq, time: this.#time });
     for (const entry of this.tables.entries()) {
-      if (entry.kind === 'handle') this.#countHandle(entry.ids.mntId, 1);
       this.refresh(entry.nodeid);
     }
+    this.budget.mounts.recount();
     this.version++;
     this.#emit({ type: 'resync', entries: this.tables.size });
   }
@@ -225,8 +256,31 @@ export class LiveModel {
     this.version++;
   }
 
+  /** Takes what the host says of the share's costs, and judges them; about once a second. */
+  observe(facts: HostFacts): void {
+    this.#time = Math.max(this.#time, facts.time);
+    for (const change of this.budget.observe(facts)) {
+      this.#emit({ type: 'mount_changed', ...change });
+    }
+    this.#judgeResources(facts.time);
+  }
+
+  /** Takes what a look at the descriptor of an entry of kind file said. */
+  looked(nodeid: Nodeid, nlink: number, bytes: number, time: number): void {
+    const row = this.tables.rowOf(nodeid);
+    if (row !== -1) {
+      this.budget.zombies.looked(nodeid, this.paths.parentOf(row), nlink, bytes, time);
+    }
+  }
+
+  /** FORGETs of the guest so far. */
+  get forgets(): number {
+    return this.#forgets;
+  }
+
   get counters(): Counters {
     const hits = this.#hits;
+    const { used, limit } = this.budget.descriptors;
     return {
       lookups: {
         handle_hit: String(hits.handle_hit),
@@ -242,7 +296,7 @@ export class LiveModel {
         invalid: String(this.tables.entriesOfKind('invalid')),
       },
       forgets: String(this.#forgets),
-      fds: { used: String(this.descriptors.used), limit: String(this.descriptors.limit) },
+      fds: { used: String(used), limit: String(limit) },
     };
   }
 
@@ -306,10 +360,11 @@ export class LiveModel {
         this.#newest = event;
         this.#hits[event.nodeid === null ? 'error' : event.hit]++;
         if (event.nodeid !== null) this.#touch(event.nodeid, event.seq);
+        else this.#noteRefusal(event);
         return;
       case 'insert':
         this.structure++;
-        if (event.kind === 'handle') this.#countHandle(event.ids.mntId, 1);
+        this.budget.mounts.came(event.nodeid, event.ids.mntId, event.kind);
         this.#noteOwner(event);
         return;
       case 'key_stolen': {
@@ -333,6 +388,7 @@ export class LiveModel {
         return;
       }
       case 'open_by_handle':
+        if (event.errno === ESTALE) this.#staleReplies++;
         if (this.tables.has(event.nodeid)) {
           this.#anomaly(event.nodeid).probeErrno = event.errno;
           this.lanes.stale(event.nodeid, event.errno, event.time);
@@ -343,10 +399,14 @@ export class LiveModel {
         if (event.op === 'FORGET') this.#forgets++;
         return;
       case 'remove':
+        this.#noteForgotten(event.nodeid);
+        this.structure++;
+        return;
       case 'init':
       case 'destroy':
         this.structure++;
         return;
+      case 'over_forget':
       case 'paused':
       case 'resumed':
       case 'injected':
@@ -384,7 +444,10 @@ export class LiveModel {
 
   /** Names an entry after the hazards have seen the name it had before. */
   #name(event: TableEvent): void {
-    if (event.type === 'lookup' && event.nodeid !== null) this.#nameAs(event.nodeid, event);
+    if (event.type === 'lookup') {
+      if (event.nodeid !== null) this.#nameAs(event.nodeid, event);
+      if (takesNameAway(event.op, event.errno)) this.#unname(event.parent, event.name);
+    }
     if (event.type !== 'insert') return;
     const lookup = this.#newest;
     if (lookup?.nodeid === event.nodeid) this.#nameAs(event.nodeid, lookup);
@@ -395,15 +458,22 @@ export class LiveModel {
     const row = this.tables.rowOf(nodeid);
     if (row === -1 || lookup.name.length === 0) return;
     const before = this.paths.parentOf(row);
+    const other = this.paths.rowNamed(lookup.parent, lookup.name);
     this.paths.note(row, lookup.parent, lookup.name);
-    this.#moved(nodeid, before, lookup.parent);
+    this.#moved(nodeid, row, before, lookup.parent);
+    if (other === -1 || other === row || !ONLY_LOOKS.has(lookup.op)) return;
+    const { parent, name } = lookup;
+    const change = { parent, name, from: this.tables.nodeidAt(other), to: nodeid };
+    this.#emit({ type: 'name_changed', ...change });
+    this.hazards.nameChanged(change, this.nextSeq - 1);
+    this.#askIfZombie(other);
   }
 
-  #moved(nodeid: Nodeid, before: Nodeid, parent: Nodeid): void {
+  #moved(nodeid: Nodeid, row: number, before: Nodeid, parent: Nodeid): void {
     if (before === parent) return;
     this.structure++;
-    this.#countIn(before, nodeid, -1);
-    this.#countIn(parent, nodeid, 1);
+    this.#countIn(before, nodeid, row, -1);
+    this.#countIn(parent, nodeid, row, 1);
   }
 
   #touch(nodeid: Nodeid, seq: number): void {
@@ -420,9 +490,10 @@ export class LiveModel {
     const row = this.tables.rowOf(nodeid);
     if (row === -1) return;
     const entry = this.tables.entryAt(row);
-    if (entry.kind === 'handle') this.#countHandle(entry.ids.mntId, -1);
+    this.budget.mounts.goes(nodeid, entry.ids.mntId, entry.kind);
+    this.budget.zombies.drop(nodeid);
     this.lanes.removed(row, entry, this.#time);
-    this.#countIn(this.paths.parentOf(row), nodeid, -1);
+    this.#countIn(this.paths.parentOf(row), nodeid, row, -1);
     this.attention.delete(nodeid);
     this.#anomalies.delete(nodeid);
     if (this.#filesWithoutKey.size > 0) {
@@ -438,7 +509,9 @@ export class LiveModel {
     this.attention.clear();
     this.directories.clear();
     this.#anomalies.clear();
-    this.#handlesByMount.clear();
+    this.budget.clear();
+    this.#forgotten.clear();
+    this.#staleReplies = 0;
     this.#filesWithoutKey.clear();
     this.#recent.length = 0;
     this.paths.clear();
@@ -447,14 +520,58 @@ export class LiveModel {
     this.#newest = null;
   }
 
-  #countHandle(mntId: number, by: number): void {
-    this.#handlesByMount.set(mntId, (this.#handlesByMount.get(mntId) ?? 0) + by);
+  /**
+   * Whether a plain lookup is more than that for the model: a name that leads elsewhere than
+   * before, or a mount that refuses.
+   */
+  #isNews(record: RecordGlance): boolean {
+    const { nodeid, parent, bytes, nameAt, nameLength } = record;
+    if (nodeid === 0) return record.hit !== 'error';
+    if (nameLength === 0 || !ONLY_LOOKS.has(record.op)) return false;
+    const named = this.paths.rowNamed(parent, bytes, nameAt, nameLength);
+    return named !== -1 && this.tables.nodeidAt(named) !== nodeid;
   }
 
-  #countIn(directory: Nodeid, nodeid: Nodeid, by: number): void {
+  /** A file was found, has a handle, and yet the lookup failed: its mount's handles cannot be opened. */
+  #noteRefusal(event: LookupEvent): void {
+    if (event.ids === null || event.handle === null || event.hit === 'error') return;
+    const { mounts } = this.budget;
+    const name = nameText(event.name);
+    mounts.refuses(event.ids.mntId, { errno: event.errno, parent: event.parent, name });
+    this.#judgeResources(event.time);
+  }
+
+  #judgeResources(time: number): void {
+    this.hazards.standing(this.budget.resources(time), this.nextSeq - 1);
+  }
+
+  #noteForgotten(nodeid: Nodeid): void {
+    // This daemon's own node ids only grow.
+    if (this.target.kind === 'serve') return;
+    this.#forgotten.add(nodeid);
+    if (this.#forgotten.size <= FORGOTTEN_KEPT) return;
+    for (const oldest of this.#forgotten) {
+      this.#forgotten.delete(oldest);
+      return;
+    }
+  }
+
+  #unname(parent: Nodeid, name: Uint8Array, from = 0, length = name.length): void {
+    const row = this.paths.rowNamed(parent, name, from, length);
+    if (row === -1) return;
+    this.paths.unname(parent, name, from, length);
+    this.#askIfZombie(row);
+  }
+
+  #askIfZombie(row: number): void {
+    if (this.tables.kindAt(row) === 'file') this.listener.mayBeZombie?.(this.tables.nodeidAt(row));
+  }
+
+  #countIn(directory: Nodeid, nodeid: Nodeid, row: number, by: number): void {
     if (directory === 0) return;
-    const count = this.directories.get(directory) ?? { all: 0, attention: 0 };
+    const count = this.directories.get(directory) ?? { all: 0, attention: 0, files: 0 };
     count.all += by;
+    if (this.tables.kindAt(row) === 'file') count.files += by;
     if (this.attention.has(nodeid)) count.attention += by;
     if (count.all <= 0) this.directories.delete(directory);
     else this.directories.set(directory, count);
@@ -502,10 +619,23 @@ export class LiveModel {
 
   #emit(
     event:
-      { type: 'hazard' | 'hazard_closed'; hazard: Hazard } | { type: 'resync'; entries: number },
+      | { type: 'hazard' | 'hazard_closed'; hazard: Hazard }
+      | ({ type: 'name_changed' } & NameChange)
+      | ({ type: 'mount_changed' } & MountChange)
+      | { type: 'resync'; entries: number },
   ): void {
     this.listener.event({ ...event, seq: this.nextSeq++, time: this.#time });
   }
+}
+
+/** Whether the guest itself changes what a name means, or was told that it means nothing. */
+function takesNameAway(op: LookupOp | 'FORGET', errno: number): boolean {
+  return TAKE_AWAY.has(op) || errno === ENOENT;
+}
+
+function kindOf({ handleLength, fd }: Candidate): EntryKind {
+  if (handleLength !== NO_HANDLE) return 'handle';
+  return fd === NO_FD ? 'invalid' : 'file';
 }
 
 function changedKey(owner: Nodeid, change: { time: number; by: Nodeid } | undefined): KeyState {

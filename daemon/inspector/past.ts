@@ -19,7 +19,7 @@ export function pastOf(model: LiveModel, history: EventHistory): Past {
   return {
     target: model.target,
     tables,
-    descriptors: model.descriptors,
+    descriptors: model.budget.descriptors,
     oldest: history.oldest,
     event: (seq) => history.at(seq),
     newest: (before, passes) => history.newest(before, MOST_EVENTS, passes),

@@ -40,6 +40,8 @@ export interface Context {
   readonly knownVolumes: Set<number>;
   /** Whether it was told that the guest holds all descriptors that it may. */
   toldFull: boolean;
+  /** How often the guest got ENFILE for that. */
+  refusals: number;
 
   // The session.
   initialized: boolean;

@@ -5,7 +5,7 @@ import type { Addon } from '../../native/index';
 import type { HandleMode, Log } from './options';
 
 /** Kept for the daemon itself (virtiofsd: 609, and one per thread). */
-const RESERVED = 610;
+export const RESERVED = 610;
 const DEFAULT_LIMIT = 1_000_000;
 /** So few that something is wrong, as in virtiofsd. */
 const FEW = 128;

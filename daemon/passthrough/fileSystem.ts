@@ -59,6 +59,8 @@ export interface FileSystem extends RequestHandler {
   /** Descriptors that the guest may make the daemon hold, and holds now. */
   readonly fdLimit: number;
   fdsUsed(): number;
+  /** How often the guest got ENFILE because it holds all that it may have. */
+  fdsRefused(): number;
   /** Ends the session and closes everything. */
   close(): void;
 }
@@ -122,6 +124,7 @@ export function createFileSystem(
     toldHandleless: new Set(),
     knownVolumes: new Set(),
     toldFull: false,
+    refusals: 0,
     initialized: false,
     submounts: false,
     suppGroups: false,
@@ -148,6 +151,7 @@ export function createFileSystem(
     letGo: () => gate.letGo(),
     reset: () => endSession(context),
     fdsUsed: () => usedFds(context),
+    fdsRefused: () => context.refusals,
     handle: (length, channel) => handle(context, rootFd, length, channel),
     close() {
       endSession(context);

@@ -30,14 +30,10 @@ export function reopen(native: Addon, { proc }: HostView, fd: number, flags: num
  * Where a mount is, for this process: field 5 of the mountinfo line whose field 1 is the id
  * (proc(5)), as bytes, the octal escapes decoded. Undefined: there is no such mount.
  */
-export function mountPointOf({ proc, prefix }: HostView, mntId: number): Buffer | undefined {
+export function mountPointOf(view: HostView, mntId: number): Buffer | undefined {
+  const { prefix } = view;
   const start = `${mntId} `;
-  // latin1 keeps every byte of a path as one character.
-  const text =
-    proc === null
-      ? readFileSync('/proc/self/mountinfo', 'latin1')
-      : readFromStart(proc.mountInfoFd);
-  for (const line of text.split('\n')) {
+  for (const line of readMountInfo(view).split('\n')) {
     if (!line.startsWith(start)) continue;
     const escaped = line.split(' ')[4];
     if (escaped === undefined) continue;
@@ -45,6 +41,13 @@ export function mountPointOf({ proc, prefix }: HostView, mntId: number): Buffer 
     return Buffer.from(inSight(decodeOctal(escaped), before), 'latin1');
   }
   return undefined;
+}
+
+/** mountinfo as it is now; latin1 keeps every byte of a path as one character. */
+export function readMountInfo({ proc }: HostView): string {
+  return proc === null
+    ? readFileSync('/proc/self/mountinfo', 'latin1')
+    : readFromStart(proc.mountInfoFd);
 }
 
 /** The kernel writes space, tab, newline and backslash as \ooo. */

@@ -197,9 +197,13 @@ function forgetNow(
 ): boolean {
   const { tables } = context;
   const mntId = context.handles === 'never' ? 0 : tables.mntIdOf(nodeid);
-  if (!tables.forget(nodeid, count)) return false;
-  const { removed, fd } = tables.forgotten;
+  if (!tables.forget(nodeid, count)) {
+    if (op === 'FORGET') context.recorder.overForget(nodeid, count, 0);
+    return false;
+  }
+  const { removed, fd, excess } = tables.forgotten;
   context.recorder.forget(nodeid, count, op);
+  if (excess > 0) context.recorder.overForget(nodeid, count, count - excess);
   if (!removed) return true;
   if (fd !== NO_FD) context.native.close(fd);
   else context.mountFds.release(mntId);
@@ -387,6 +391,7 @@ function makeRoom(context: Context): number {
 /** Whether the guest may make the daemon hold one more descriptor. Says it when not, once. */
 export function hasRoom(context: Context): boolean {
   if (usedFds(context) < context.fdLimit) return true;
+  context.refusals++;
   if (!context.toldFull) {
     context.toldFull = true;
     context.log(

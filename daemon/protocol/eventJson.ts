@@ -1,6 +1,7 @@
 /** Events as JSON lines (docs/protocol.md). */
 
 import type { LookupEvent, TableEvent } from '../tables/events';
+import type { Nodeid } from '../tables/identity';
 import type { ProbeFinding } from '../tables/held';
 import { birthTimeText } from '../tables/held';
 import type { Hazard } from '../hazards/hazard';
@@ -15,6 +16,26 @@ export type InspectorEvent =
       readonly seq: number;
       readonly time: number;
       readonly hazard: Hazard;
+    }
+  /** The guest looked a name up again, and it leads to another node id than before. */
+  | {
+      readonly type: 'name_changed';
+      readonly seq: number;
+      readonly time: number;
+      readonly parent: Nodeid;
+      readonly name: Uint8Array;
+      readonly from: Nodeid;
+      readonly to: Nodeid;
+    }
+  /** A mount with entries has left mountinfo, or is there again. */
+  | {
+      readonly type: 'mount_changed';
+      readonly seq: number;
+      readonly time: number;
+      readonly mntId: number;
+      readonly mounted: boolean;
+      /** Where it is or was; null when that was never known. */
+      readonly point: string | null;
     }
   /** Events were lost and the tables read anew from the source. */
   | {
@@ -68,6 +89,31 @@ export function eventToJson(event: InspectorEvent, errnoName: ErrnoName): EventJ
         nodeid: String(event.nodeid),
         count: String(event.count),
         lookups: String(event.lookups),
+      };
+    case 'over_forget':
+      return {
+        ...stamp,
+        type: 'over_forget',
+        nodeid: String(event.nodeid),
+        count: String(event.count),
+        lookups: String(event.lookups),
+      };
+    case 'name_changed':
+      return {
+        ...stamp,
+        type: 'name_changed',
+        parent: String(event.parent),
+        name: nameText(event.name),
+        from: String(event.from),
+        to: String(event.to),
+      };
+    case 'mount_changed':
+      return {
+        ...stamp,
+        type: 'mount_changed',
+        mntId: String(event.mntId),
+        mounted: event.mounted,
+        point: event.point,
       };
     case 'remove':
       return { ...stamp, type: 'remove', nodeid: String(event.nodeid) };
@@ -204,7 +250,8 @@ const FS_TYPES: ReadonlyMap<number, string> = new Map([
   [0x9fa0, 'proc'],
 ]);
 
-function fsTypeName(type: number): string {
+/** Such as `ext4`; a number for one that is not known. */
+export function fsTypeName(type: number): string {
   return FS_TYPES.get(type) ?? `0x${type.toString(16)}`;
 }
 

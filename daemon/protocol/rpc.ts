@@ -18,11 +18,14 @@
  * | hazards       | { from?, count } | open hazards, the worst first, and totals                    |
  * | why           | { about }        | whyResult: how something was decided, and what to do         |
  * | status.watch  | {}               | Status; then `status` notifications                          |
+ * | budget.watch  | {}               | BudgetJson; then `budget` notifications, at most one a second |
+ * | budget.stop   | {}               | {}                                                           |
  *
  * The debugger's methods are in debug.ts, those of tours in tour.ts.
  */
 
 import * as v from 'valibot';
+import { budgetJson } from './budget';
 import { DEBUG_METHODS, DEBUG_NOTIFICATIONS } from './debug';
 import {
   decimal,
@@ -111,6 +114,8 @@ export const METHODS = {
   },
   why: { request: whyRequest, result: whyResult },
   'status.watch': { request: empty, result: statusJson },
+  'budget.watch': { request: empty, result: budgetJson },
+  'budget.stop': { request: empty, result: empty },
   ...DEBUG_METHODS,
   ...TOUR_METHODS,
 } as const;
@@ -128,6 +133,7 @@ export const NOTIFICATIONS = {
   map: mapWindow,
   lanes: lanesWindow,
   status: statusJson,
+  budget: budgetJson,
   ...DEBUG_NOTIFICATIONS,
   ...TOUR_NOTIFICATIONS,
 } as const;

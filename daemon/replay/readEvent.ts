@@ -21,7 +21,14 @@ export interface RecordedHazard {
   readonly hazard: HazardJson;
 }
 
-export type RecordedEvent = TableEvent | RecordedHazard;
+/** What the recorded model derived from the events before, as the replayed one does. */
+export interface RecordedNote {
+  readonly type: 'name_changed' | 'mount_changed';
+  readonly seq: number;
+  readonly time: number;
+}
+
+export type RecordedEvent = TableEvent | RecordedHazard | RecordedNote;
 
 const number = v.pipe(decimal, v.transform(Number), v.safeInteger());
 const nodeid = v.pipe(
@@ -137,6 +144,7 @@ const FIELDS: {
     count: number,
     lookups: number,
   }),
+  over_forget: v.object({ nodeid, count: number, lookups: number }),
   remove: v.object({ nodeid }),
   open_by_handle: v.object({ nodeid, errno }),
   init: v.object({}),
@@ -173,6 +181,7 @@ export function readEvent(line: unknown): RecordedEvent {
   if (type === 'hazard' || type === 'hazard_closed') {
     return { ...stamped, type, ...parsed(recordedHazard, line) };
   }
+  if (type === 'name_changed' || type === 'mount_changed') return { ...stamped, type };
   if (type === 'resync') {
     throw new Error(
       'events were lost before it and the tables read anew, which a recording cannot do',

@@ -12,7 +12,7 @@ import type { LookupEvent } from '../tables/events';
 import { DriftError } from '../tables/events';
 import type { Nodeid } from '../tables/identity';
 import { asNodeid } from '../tables/identity';
-import type { RecordedEvent, RecordedHazard } from './readEvent';
+import type { RecordedEvent, RecordedHazard, RecordedNote } from './readEvent';
 
 export interface Played {
   readonly model: LiveModel;
@@ -77,9 +77,10 @@ export class Replay {
       this.#found(event);
       return;
     }
+    if (isNote(event)) return;
     model.fold({ ...event, seq: model.nextSeq++ });
     // Files that the guest has opened are not in the stream; the entries' descriptors are.
-    model.descriptors.used = model.tables.entriesOfKind('file');
+    model.budget.descriptors.used = model.tables.entriesOfKind('file');
   }
 
   /** What the model has not found by itself, its daemon knew from elsewhere. */
@@ -106,4 +107,9 @@ export class Replay {
     this.#now.model.probed({ nodeid, errno, because });
     return true;
   }
+}
+
+/** A name that changes is found anew; what a mount's going meant stands in a hazard. */
+function isNote(event: RecordedEvent): event is RecordedNote {
+  return event.type === 'name_changed' || event.type === 'mount_changed';
 }

@@ -104,6 +104,19 @@ export interface ForgetEvent extends Stamp {
   readonly lookups: number;
 }
 
+/**
+ * The guest forgot more lookups than it was given. The entry, if there was one, went with the
+ * `forget` before.
+ */
+export interface OverForgetEvent extends Stamp {
+  readonly type: 'over_forget';
+  readonly nodeid: Nodeid;
+  /** How many it wanted to forget. */
+  readonly count: number;
+  /** How many there were; 0 when there was no such entry. */
+  readonly lookups: number;
+}
+
 export interface RemoveEvent extends Stamp {
   readonly type: 'remove';
   readonly nodeid: Nodeid;
@@ -160,6 +173,7 @@ export type TableEvent =
   | KeyStolenEvent
   | KeyLostEvent
   | ForgetEvent
+  | OverForgetEvent
   | RemoveEvent
   | OpenByHandleEvent
   | InitEvent
@@ -221,6 +235,7 @@ export function applyEvent(tables: InodeTables, event: TableEvent): void {
       return;
     }
     case 'key_lost':
+    case 'over_forget':
     case 'open_by_handle':
     case 'paused':
     case 'resumed':

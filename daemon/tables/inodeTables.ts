@@ -39,6 +39,8 @@ export interface Inserted {
 export interface Forgotten {
   /** The entry's lookup count after it; 0 when it was removed. */
   lookups: number;
+  /** How many more than there were the forget asked for. */
+  excess: number;
   removed: boolean;
   /** The descriptor that the removed entry held and that nobody needs any more, or -1. */
   fd: number;
@@ -83,6 +85,8 @@ const MODE_MASK = 0xffff;
 const LENGTH_SHIFT = 16;
 const KIND_SHIFT = 24;
 
+const NO_TWINS: readonly Nodeid[] = [];
+
 const FIRST_CAPACITY = 64;
 
 /** A row: two doubles (node id, lookups), then six words. */
@@ -107,6 +111,7 @@ export class InodeTables {
   };
   readonly forgotten: Forgotten = {
     lookups: 0,
+    excess: 0,
     removed: false,
     fd: NO_FD,
     idsLostBy: NO_NODEID,
@@ -209,9 +214,12 @@ export class InodeTables {
     forgotten.idsLostBy = NO_NODEID;
     forgotten.handleLostBy = NO_NODEID;
     forgotten.lookups = 0;
+    forgotten.excess = 0;
     const row = this.#rowOf(nodeid);
     if (row === EMPTY) return false;
-    const left = Math.max(0, (this.#doubles[row * ROW_DOUBLES + LOOKUPS] ?? 0) - count);
+    const had = this.#doubles[row * ROW_DOUBLES + LOOKUPS] ?? 0;
+    const left = Math.max(0, had - count);
+    forgotten.excess = Math.max(0, count - had);
     this.#doubles[row * ROW_DOUBLES + LOOKUPS] = left;
     forgotten.lookups = left;
     if (left === 0) this.#remove(row);
@@ -396,6 +404,38 @@ export class InodeTables {
     if (row === EMPTY || this.#kindBits(row) !== KIND_HANDLE) return NO_NODEID;
     const slot = this.#slotByHandleOf(row);
     return slot === -1 ? NO_NODEID : this.#nodeidOf(this.#byHandle.rowAt(slot));
+  }
+
+  /**
+   * The entries of the same file on other mounts of its file system: the same device and number
+   * and, where the entry has one, the same handle.
+   */
+  twinsOf(nodeid: Nodeid): readonly Nodeid[] {
+    const row = this.#rowOf(nodeid);
+    if (row === EMPTY) return NO_TWINS;
+    const siblings = this.#volumes.siblings(this.#words[row * ROW_WORDS + VOLUME] ?? 0);
+    if (siblings.length === 0) return NO_TWINS;
+    return siblings.flatMap((volume) => this.#twinOn(row, volume));
+  }
+
+  #twinOn(row: number, volume: number): Nodeid | [] {
+    const at = row * ROW_WORDS;
+    const low = this.#words[at + INO_LOW] ?? 0;
+    const high = this.#words[at + INO_HIGH] ?? 0;
+    const kind = this.#kindBits(row);
+    const [index, slot] =
+      kind === KIND_HANDLE
+        ? [this.#byHandle, this.#slotByHandleOf(row, this.#volumes.mntId(volume))]
+        : [this.#byIds, this.#slotOfIds(low, high, volume)];
+    if (slot === -1) return [];
+    const other = index.rowAt(slot);
+    const otherAt = other * ROW_WORDS;
+    const same =
+      this.#kindBits(other) === kind &&
+      this.#words[otherAt + VOLUME] === volume &&
+      this.#words[otherAt + INO_LOW] === low &&
+      this.#words[otherAt + INO_HIGH] === high;
+    return same ? this.#nodeidOf(other) : [];
   }
 
   /** Rows that were ever used; some of them may be vacant. */
@@ -648,15 +688,19 @@ export class InodeTables {
     }
   }
 
-  #slotByHandleOf(row: number): number {
+  #slotByHandleOf(row: number, mntId = this.#mntIdAt(row)): number {
     const scratch = this.#rowsHandle;
     const length = this.#handleLength(row);
     const held = this.#words[row * ROW_WORDS + HELD] ?? 0;
     this.#handles.copyTo(held, length, scratch.handleWords, 0);
     scratch.handleType = this.#words[row * ROW_WORDS + HANDLE_TYPE] ?? 0;
     scratch.handleLength = length;
-    scratch.mntId = this.#volumes.mntId(this.#words[row * ROW_WORDS + VOLUME] ?? 0);
+    scratch.mntId = mntId;
     return this.#slotByHandle(scratch);
+  }
+
+  #mntIdAt(row: number): number {
+    return this.#volumes.mntId(this.#words[row * ROW_WORDS + VOLUME] ?? 0);
   }
 
   #rowByHandle(candidate: Candidate): number {

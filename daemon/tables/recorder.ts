@@ -60,6 +60,11 @@ export interface Recorder {
   lookup(trace: LookupTrace): void;
   /** A forget of a known entry, asked for by the guest (`FORGET`) or made inside another operation. */
   forget(nodeid: Nodeid, count: number, op: LookupOp | 'FORGET'): void;
+  /**
+   * The guest asked to forget more lookups than the entry had (`lookups`), or an entry that is not
+   * there (0). What the tables did about it was reported before.
+   */
+  overForget(nodeid: Nodeid, count: number, lookups: number): void;
   /** open_by_handle_at failed for an entry while an operation needed it. */
   openByHandleFailed(nodeid: Nodeid, errno: number): void;
   /** A mount was met for the first time. */

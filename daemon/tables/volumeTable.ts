@@ -14,6 +14,8 @@ export interface VolumeKey {
 export class VolumeTable {
   readonly #keys: VolumeKey[] = [];
   readonly #numbers = new Map<string, number>();
+  /** The other volumes with the same device: bind mounts of one file system. */
+  readonly #siblings: number[][] = [];
   /** Neighbouring lookups are mostly on one volume. */
   #last = -1;
 
@@ -24,11 +26,16 @@ export class VolumeTable {
     let number = this.#numbers.get(name);
     if (number === undefined) {
       number = this.#keys.length;
+      this.#relate(number, key);
       this.#keys.push({ devMajor: key.devMajor, devMinor: key.devMinor, mntId: key.mntId });
       this.#numbers.set(name, number);
     }
     this.#last = number;
     return number;
+  }
+
+  siblings(number: number): readonly number[] {
+    return this.#siblings[number] ?? [];
   }
 
   /** The number of a volume already seen, or -1. */
@@ -52,9 +59,20 @@ export class VolumeTable {
   /** Takes over the numbering of another table. */
   restore(keys: readonly VolumeKey[]): void {
     this.#keys.length = 0;
+    this.#siblings.length = 0;
     this.#numbers.clear();
     this.#last = -1;
     for (const key of keys) this.of(key);
+  }
+
+  #relate(number: number, { devMajor, devMinor }: VolumeKey): void {
+    const related: number[] = [];
+    this.#keys.forEach((other, index) => {
+      if (other.devMajor !== devMajor || other.devMinor !== devMinor) return;
+      related.push(index);
+      this.#siblings[index]?.push(number);
+    });
+    this.#siblings.push(related);
   }
 
   #is(number: number, key: VolumeKey): boolean {

@@ -30,6 +30,7 @@ const VOLUME = 6;
 const PAUSED = 7;
 const RESUMED = 8;
 const INJECTED = 9;
+const OVER_FORGET = 10;
 
 const HIT_NUMBER = new Map(HIT_KINDS.map((hit, number) => [hit, number]));
 const FORGET_OPS: readonly (LookupOp | 'FORGET')[] = [...LOOKUP_OPS, 'FORGET'];
@@ -299,6 +300,17 @@ export class RingRecorder implements Recorder, DebugRecorder {
     this.ring.publish(length);
   }
 
+  overForget(nodeid: Nodeid, count: number, lookups: number): void {
+    const length = BODY + 6;
+    const start = this.#begin(OVER_FORGET, length);
+    if (start === -1) return;
+    const { words } = this.ring;
+    putDouble(words, start + BODY, nodeid);
+    putDouble(words, start + BODY + 2, count);
+    putDouble(words, start + BODY + 4, lookups);
+    this.ring.publish(length);
+  }
+
   openByHandleFailed(nodeid: Nodeid, errno: number): void {
     const length = BODY + 3;
     const start = this.#begin(OPEN_BY_HANDLE, length);
@@ -370,6 +382,9 @@ export class RecordGlance {
   /** Nothing stolen, lost, failed or probed: the tables changed as they do all day. */
   plain = false;
   kind: 'lookup' | 'forget' | 'other' = 'other';
+  op: LookupOp | 'FORGET' = 'LOOKUP';
+  /** Of a lookup: what the guest was told instead of a node id, or 0. */
+  errno = 0;
   /** How many events the record makes. */
   events = 0;
   /** Milliseconds since the epoch. */
@@ -419,6 +434,8 @@ export class RecordGlance {
     const { words } = this;
     const flags = words[at + L.flags] ?? 0;
     this.kind = 'lookup';
+    this.op = FORGET_OPS[words[at + L.op] ?? 0] ?? 'LOOKUP';
+    this.errno = words[at + L.errno] ?? 0;
     this.nodeid = getDouble(words, at + L.nodeid) as Nodeid;
     this.parent = getDouble(words, at + L.parent) as Nodeid;
     this.byHandle = getDouble(words, at + L.byHandle) as Nodeid;
@@ -527,6 +544,16 @@ export function readRecord(
       break;
     case FORGET:
       readForget(words, body, time, sink);
+      break;
+    case OVER_FORGET:
+      sink.event({
+        type: 'over_forget',
+        seq: sink.nextSeq(),
+        time,
+        nodeid: getDouble(words, body) as Nodeid,
+        count: getDouble(words, body + 2),
+        lookups: getDouble(words, body + 4),
+      });
       break;
     case OPEN_BY_HANDLE:
       sink.event({

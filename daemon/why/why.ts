@@ -68,11 +68,15 @@ function ofEvent(past: Past, event: InspectorEvent): WhyJson | null {
       return ofEntry(past, event.nodeid, causeOf(past, event));
     case 'insert':
     case 'forget':
+    case 'over_forget':
     case 'remove':
     case 'key_lost':
       return ofEntry(past, event.nodeid);
+    case 'name_changed':
+      return ofEntry(past, event.to);
     case 'key_stolen':
       return ofEntry(past, event.by);
+    case 'mount_changed':
     case 'init':
     case 'destroy':
     case 'resync':

@@ -45,6 +45,8 @@ export class Peer {
         );
       },
       forget: (nodeid, count, op) => reports.push(`forget ${nodeid} ${count} ${op}`),
+      overForget: (nodeid, count, lookups) =>
+        reports.push(`over-forget ${nodeid} ${count} ${lookups}`),
       openByHandleFailed: (nodeid, errno) => reports.push(`stale ${nodeid} ${errno}`),
       volume: () => reports.push('volume'),
     };

@@ -291,7 +291,7 @@ describe('the book', () => {
       source.lookup('f', { ino: 12, generation: 2 });
       source.refuse('x', ENOMEM, { handleErrno: ENOMEM });
       source.answerProbes(ESTALE);
-      expect(open(source)).toHaveLength(4);
+      expect(open(source)).toHaveLength(5);
       source[end]();
       expect(open(source)).toEqual([]);
       expect(source.model.hazards.totals).toEqual({});

@@ -152,6 +152,8 @@ export class Peer {
       case 'lanes.watch':
       case 'lanes.stop':
       case 'hazards':
+      case 'budget.watch':
+      case 'budget.stop':
       case 'why':
       case 'debug.attach':
       case 'debug.heartbeat':
