@@ -44,8 +44,10 @@ function render(text, names) {
     }
     return self.renderToken(tokens, index, options);
   };
-  // A wide table scrolls by itself.
-  markdown.renderer.rules.table_open = () => '<div class="table"><table>\n';
+  // What is wide scrolls by itself, also by keyboard.
+  markdown.renderer.rules.fence = (tokens, index) =>
+    `<pre tabindex="0"><code>${markdown.utils.escapeHtml(tokens[index].content)}</code></pre>\n`;
+  markdown.renderer.rules.table_open = () => '<div class="table" tabindex="0"><table>\n';
   markdown.renderer.rules.table_close = () => '</table></div>\n';
   const title = markdown.utils.escapeHtml(/^# (.+)$/m.exec(text)?.[1] ?? 'Hazards');
   return `<!doctype html>

@@ -331,6 +331,8 @@ const unpinned: TourScript = {
       nodeids: [2],
       hazards: ['H11'],
     });
+    const dead = await daemon.hold('t2/f');
+    same(dead.nodeid, '4', 'The node of t2/f');
     same(read(daemon.guest('t2/f')), '“OLD-PROJECT”', 'What the guest reads');
     await tell({
       title: 'The guest reads the deleted file',
