@@ -2,7 +2,7 @@
 
 import type { MessagePort } from 'node:worker_threads';
 import type { Addon } from '../native/index';
-import type { DebugReport } from './debug/spec';
+import type { DebugReport, OpenFilesPage } from './debug/spec';
 import { DebugLease } from './inspector/debugLease';
 import { EventHistory } from './inspector/eventHistory';
 import { startInspectorServer } from './inspector/inspectorServer';
@@ -17,7 +17,7 @@ import { Prober } from './prober';
 import { ResourceWatch } from './resourceWatch';
 import type { Target } from './protocol/json';
 import type { VolumeFacts } from './tables/recorder';
-import type { FromWorker } from './workerMessages';
+import type { FromWorker, ToWorker } from './workerMessages';
 import { CONTROL } from './workerMessages';
 
 export interface Observers {
@@ -27,6 +27,8 @@ export interface Observers {
   restore(message: Extract<FromWorker, { type: 'tables' }>): void;
   /** Takes what the gate says. */
   debugged(report: DebugReport): void;
+  /** Takes the answer to a debugger's question. */
+  openFiles(question: number, page: OpenFilesPage): void;
   /** Ends debugging: what is held goes on. Resolves when nothing is. */
   endDebugging(): Promise<void>;
   close(): Promise<void>;
@@ -98,11 +100,20 @@ export async function startObservers(
     inspectorLog,
   );
 
+  const send = (command: ToWorker): void => {
+    commands.postMessage(command);
+    wake();
+  };
+  const questions = new Map<number, (page: OpenFilesPage) => void>();
+  let asked = 0;
   const debug = new DebugLease({
-    send: (command) => {
-      commands.postMessage(command);
-      wake();
-    },
+    send,
+    openFiles: (from, count) =>
+      new Promise((resolve) => {
+        const question = ++asked;
+        questions.set(question, resolve);
+        send({ type: 'openFiles', question, from, count });
+      }),
     whenCaughtUp: (then) => follower.whenCaughtUp(then),
     probed: () => prober.settled(),
     get seq() {
@@ -130,8 +141,13 @@ export async function startObservers(
     drain: () => follower.woken(),
     restore: ({ image, head }) => follower.restore(image, head),
     debugged: (report) => debug.report(report),
+    openFiles: (question, page) => {
+      questions.get(question)?.(page);
+      questions.delete(question);
+    },
     endDebugging: () => debug.end(),
     close: async () => {
+      debug.over();
       follower.stop();
       prober.stop();
       resources.stop();

@@ -101,6 +101,9 @@ export async function serveShare(
       case 'debug':
         observers?.debugged(message.report);
         return;
+      case 'openFiles':
+        observers?.openFiles(message.question, message.page);
+        return;
       case 'log':
         log(message.level, message.text);
         return;

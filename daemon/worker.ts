@@ -9,9 +9,9 @@ import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_thread
 import { loadAddon } from '../native/index';
 import type { Addon } from '../native/index';
 import { DebugGate } from './debug/gate';
-import type { DebugCommand } from './debug/spec';
 import type { RequestHandler } from './fuse/dataChannel';
 import { NAMING } from './inspector/debugNaming';
+import { OpenFilesSeen } from './openFilesSeen';
 import { createFileSystem } from './passthrough/fileSystem';
 import type { HostView } from './passthrough/hostView';
 import { NO_GATE } from './tables/gate';
@@ -23,7 +23,7 @@ import { RingRecorder } from './trace/record';
 import { serve } from './transport/fuseSession';
 import { serveVhostUser } from './transport/vhostServer';
 import type { VhostLog } from './transport/vhostSession';
-import type { EndedWhy, FromWorker, WorkerStart } from './workerMessages';
+import type { EndedWhy, FromWorker, ToWorker, WorkerStart } from './workerMessages';
 import { CONTROL } from './workerMessages';
 
 const NOBODY_LISTENS: Recorder = {
@@ -68,18 +68,21 @@ function run(
   // The runtime file is written before the first request is served (docs/protocol.md).
   Atomics.wait(control, CONTROL.go, 0);
 
+  const openFiles = ring === null ? null : new OpenFilesSeen(fileSystem.memory);
   const counted: RequestHandler = {
     memory: fileSystem.memory,
     handle(length, channel) {
       const reply = fileSystem.handle(length, channel);
       control[CONTROL.fdsUsed] = fileSystem.fdsUsed();
       control[CONTROL.fdsRefused] = fileSystem.fdsRefused();
+      openFiles?.answered(reply);
       return reply;
     },
     standsAlone: () => fileSystem.standsAlone(),
     letGo: () => fileSystem.letGo(),
     reset() {
       fileSystem.reset();
+      openFiles?.clear();
       control[CONTROL.fdsUsed] = fileSystem.fdsUsed();
     },
   };
@@ -89,7 +92,13 @@ function run(
       ring.restart();
       say({ type: 'tables', image: tables.image(), head });
     }
-    for (const command of commandsFrom(start.commands)) gate?.command(command);
+    for (const command of commandsFrom(start.commands)) {
+      if (command.type !== 'openFiles') gate?.command(command);
+      else if (openFiles !== null) {
+        const { type, question, from, count } = command;
+        say({ type, question, page: openFiles.page(from, count) });
+      }
+    }
     return true;
   };
   const why = serveSource(native, start, counted, onControl, (level, text) =>
@@ -99,12 +108,12 @@ function run(
   say({ type: 'ended', why });
 }
 
-function* commandsFrom(commands: MessagePort | null): Generator<DebugCommand> {
+function* commandsFrom(commands: MessagePort | null): Generator<ToWorker> {
   if (commands === null) return;
   for (;;) {
     const next = receiveMessageOnPort(commands);
     if (next === undefined) return;
-    yield next.message as DebugCommand;
+    yield next.message as ToWorker;
   }
 }
 

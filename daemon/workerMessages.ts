@@ -1,7 +1,7 @@
 /** What the daemon's two threads say to each other beside the event ring. */
 
 import type { MessagePort } from 'node:worker_threads';
-import type { DebugReport } from './debug/spec';
+import type { DebugCommand, DebugReport, OpenFilesPage } from './debug/spec';
 import type { PassthroughOptions } from './passthrough/options';
 import type { HandleMode } from './protocol/json';
 import type { LookupRuleName } from './tables/lookupRule';
@@ -26,7 +26,7 @@ export interface WorkerStart {
   readonly ring: SharedArrayBuffer | null;
   /** 32-bit words, see CONTROL. */
   readonly control: SharedArrayBuffer;
-  /** Where a debugger's commands come from; null with --no-inspect. */
+  /** Where ToWorker comes from; null with --no-inspect. */
   readonly commands: MessagePort | null;
 }
 
@@ -43,6 +43,17 @@ export const CONTROL = {
   words: 4,
 } as const;
 
+/** What a debugger wants. */
+export type ToWorker =
+  | DebugCommand
+  /** Answered with the same number. */
+  | {
+      readonly type: 'openFiles';
+      readonly question: number;
+      readonly from: number;
+      readonly count: number;
+    };
+
 export type FromWorker =
   /** All of its program is loaded: it waits for a HostView. */
   | { readonly type: 'loaded' }
@@ -57,4 +68,5 @@ export type FromWorker =
       readonly text: string;
     }
   | { readonly type: 'debug'; readonly report: DebugReport }
+  | { readonly type: 'openFiles'; readonly question: number; readonly page: OpenFilesPage }
   | { readonly type: 'ended'; readonly why: EndedWhy };

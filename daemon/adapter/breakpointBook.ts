@@ -19,7 +19,7 @@ export interface Wish {
   readonly filter?: ExceptionFilter;
 }
 
-interface Kept extends Wish {
+export interface KeptBreakpoint extends Wish {
   readonly kind: Kind;
   readonly parts: readonly BreakpointJson[];
   /** By which the client knows it. */
@@ -36,7 +36,7 @@ export function wish(make: () => readonly Wanted[]): Wish['wanted'] {
 }
 
 export class BreakpointBook {
-  readonly #kinds = new Map<Kind, readonly Kept[]>();
+  readonly #kinds = new Map<Kind, readonly KeptBreakpoint[]>();
   #nextId = 1;
 
   /** Replaces a kind. @returns what the client is told of each */
@@ -45,7 +45,7 @@ export class BreakpointBook {
     kind: Kind,
     wishes: readonly Wish[],
   ): Promise<DebugProtocol.Breakpoint[]> {
-    const kept = wishes.map((one): Kept => {
+    const kept = wishes.map((one): KeptBreakpoint => {
       const wanted = 'refused' in one.wanted ? [] : one.wanted;
       const parts = wanted.map((part) => ({ ...part, id: this.#nextId++ }));
       return { ...one, kind, parts, id: parts[0]?.id ?? this.#nextId++ };
@@ -79,11 +79,16 @@ export class BreakpointBook {
   }
 
   /** The breakpoint to which the daemon's number belongs. */
-  find(id: number): Kept | undefined {
+  find(id: number): KeptBreakpoint | undefined {
     return this.#all().find(({ parts }) => parts.some((part) => part.id === id));
   }
 
-  #all(): readonly Kept[] {
+  /** Those to which the daemon's numbers belong. */
+  findAll(ids: readonly number[]): readonly KeptBreakpoint[] {
+    return ids.flatMap((id) => this.find(id) ?? []);
+  }
+
+  #all(): readonly KeptBreakpoint[] {
     return [...this.#kinds.values()].flat();
   }
 }

@@ -123,8 +123,3 @@ function hitsOf(text: string): NonNullable<BreakpointJson['hits']> {
       return { when: 'nth', count };
   }
 }
-
-/** A data breakpoint's id, which a client keeps and gives back. */
-export function dataIdOf(wanted: Pick<Wanted, 'key' | 'entry'>): string {
-  return JSON.stringify(wanted);
-}

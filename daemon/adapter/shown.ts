@@ -42,13 +42,18 @@ export function handleText({ mntId, type, bytes }: HandleJson): string {
   return `${mntId}/${type}/${bytes}`;
 }
 
-function leaf(name: string, value: string | number | null, evaluateName?: string): Shown {
+export function leaf(name: string, value: string | number | null, evaluateName?: string): Shown {
   const shown = { name, value: value === null ? '–' : String(value) };
   return evaluateName === undefined ? shown : { ...shown, evaluateName };
 }
 
-function folded(name: string, value: string, parts: readonly Shown[]): Shown {
-  return { name, value, children: { kind: 'named', load: () => Promise.resolve(parts) } };
+export function folded(
+  name: string,
+  value: string,
+  parts: readonly Shown[] | (() => Promise<readonly Shown[]>),
+): Shown {
+  const load = typeof parts === 'function' ? parts : () => Promise.resolve(parts);
+  return { name, value, children: { kind: 'named', load } };
 }
 
 function octal(mode: number): string {
@@ -113,7 +118,9 @@ export function candidateShown({ facts: { candidate } }: StoppedJson): Shown[] |
   const { ids, handle, handleErrno, mode, nlink, btime, subvol } = candidate;
   return [
     idsShown(ids),
-    handle === null ? leaf('handle', handleErrno, 'handleErrno') : handleShown(handle),
+    handle === null
+      ? leaf('handle', handleErrno === null ? null : `none (${handleErrno})`, 'handleErrno')
+      : handleShown(handle),
     leaf('mode', octal(mode), 'mode'),
     leaf('nlink', nlink, 'nlink'),
     folded('spare identity', [btime ?? '–', ...(subvol === null ? [] : [subvol])].join(' · '), [

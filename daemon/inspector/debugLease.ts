@@ -6,7 +6,15 @@
 
 import { randomBytes } from 'node:crypto';
 import { compileExpression, valueText } from '../debug/expression';
-import type { Breakpoint, DebugCommand, DebugReport, Facts, Fault, StepHow } from '../debug/spec';
+import type {
+  Breakpoint,
+  DebugCommand,
+  DebugReport,
+  Facts,
+  Fault,
+  OpenFilesPage,
+  StepHow,
+} from '../debug/spec';
 import type { Hazard } from '../hazards/hazard';
 import { SEVERITIES } from '../hazards/hazard';
 import type {
@@ -34,6 +42,8 @@ export interface Debugger {
 /** The daemon that is debugged. */
 export interface Debuggee {
   send(command: DebugCommand): void;
+  /** Some of the files that the guest has open. */
+  openFiles(from: number, count: number): Promise<OpenFilesPage>;
   /** Calls back when the model has everything that happened until now; at once, if it can. */
   whenCaughtUp(then: () => void): void;
   /** Resolves when the handles that somebody asked about have been tried. */
@@ -240,6 +250,11 @@ export class DebugLease {
     }
   }
 
+  openFiles(who: Debugger, from: number, count: number): Promise<OpenFilesPage> {
+    this.heard(who);
+    return this.debuggee.openFiles(from, count);
+  }
+
   #find(request: number): HeldRequest {
     const held = this.#held.get(request);
     if (held === undefined) {
@@ -284,14 +299,28 @@ export class DebugLease {
     this.#end(lease, 'timeout', `The debugger was not heard of for ${seconds} seconds.`);
   }
 
+  /**
+   * The file system's thread has ended by itself, as with its virtual machine: nothing is held any
+   * more, and nobody takes commands.
+   */
+  over(): void {
+    if (this.#lease !== null) this.#conclude(this.#lease, 'ended', WHY.ended ?? '');
+    this.#held.clear();
+    this.#take({ type: 'released' });
+  }
+
   #end(lease: Lease, reason: ResumeReason, message: string): void {
+    this.#conclude(lease, reason, message);
+    this.debuggee.send({ type: 'release', reason });
+    this.debuggee.changed();
+  }
+
+  #conclude(lease: Lease, reason: ResumeReason, message: string): void {
     clearInterval(lease.timer);
     this.#lease = null;
     const left = this.#held.size === 0 ? '' : ` ${this.#held.size} held requests go on.`;
     this.debuggee.log(`${message}${left} Nothing is armed any more.`);
     this.#leaving.push({ members: lease.members, reason, message });
-    this.debuggee.send({ type: 'release', reason });
-    this.debuggee.changed();
   }
 
   // --- reports ------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@
 
 import * as v from 'valibot';
 import type { WebSocket } from 'ws';
+import type { OpenFilesPage } from '../debug/spec';
 import type { DEBUG_METHODS } from '../protocol/debug';
 import { encodeFrame, OVERVIEW_FRAME } from '../protocol/binary';
 import { eventToJson, hazardToJson, isoTime } from '../protocol/eventJson';
@@ -203,16 +204,24 @@ export class InspectorSession {
     }
     const { id, method, params } = request.output;
     try {
-      this.#send({ jsonrpc: '2.0', id, result: this.#answer(id, method, params ?? {}) });
+      const result = this.#answer(id, method, params ?? {});
+      if (result instanceof Promise) {
+        result
+          .then((late: unknown) => this.#send({ jsonrpc: '2.0', id, result: late }))
+          .catch((error: unknown) => this.#refuse(id, method, error));
+      } else this.#send({ jsonrpc: '2.0', id, result });
     } catch (error) {
-      const known = error instanceof RpcError;
-      const code = known ? error.code : RPC_ERRORS.internal;
-      const message = error instanceof Error ? error.message : String(error);
-      if (!known) this.log.warn(`Inspector: ${method} for ${this.#client} failed: ${message}`);
-      this.#send({ jsonrpc: '2.0', id, error: { code, message } });
-      if (code === RPC_ERRORS.version)
-        this.socket.close(CLOSE_CODES.version, message.slice(0, 120));
+      this.#refuse(id, method, error);
     }
+  }
+
+  #refuse(id: number | string, method: string, error: unknown): void {
+    const known = error instanceof RpcError;
+    const code = known ? error.code : RPC_ERRORS.internal;
+    const message = error instanceof Error ? error.message : String(error);
+    if (!known) this.log.warn(`Inspector: ${method} for ${this.#client} failed: ${message}`);
+    this.#send({ jsonrpc: '2.0', id, error: { code, message } });
+    if (code === RPC_ERRORS.version) this.socket.close(CLOSE_CODES.version, message.slice(0, 120));
   }
 
   /** Says what is wrong, logs it, and ends the connection: the peer does not speak the protocol. */
@@ -304,6 +313,7 @@ export class InspectorSession {
       case 'debug.continue':
       case 'debug.step':
       case 'debug.inspect':
+      case 'debug.openFiles':
       case 'debug.evaluate':
         return this.#debugged(method, params);
     }
@@ -343,11 +353,29 @@ export class InspectorSession {
       case 'debug.inspect':
         debug.heard(who);
         return debug.inspect();
+      case 'debug.openFiles': {
+        const { from, count } = parse(method, params);
+        return this.#openFiles(debug.openFiles(who, from, count));
+      }
       case 'debug.evaluate': {
         const { request, expression } = parse(method, params);
         return debug.evaluate(who, request, expression);
       }
     }
+  }
+
+  async #openFiles(asked: Promise<OpenFilesPage>): Promise<ResultOf<'debug.openFiles'>> {
+    const { total, files } = await asked;
+    return {
+      total,
+      files: files.map(({ fh, nodeid, isDirectory, flags }) => ({
+        fh: String(fh),
+        nodeid: String(nodeid),
+        path: this.model.path(nodeid),
+        isDirectory,
+        flags,
+      })),
+    };
   }
 
   #hello({ protocol, client }: RequestOf<'hello'>): ResultOf<'hello'> {

@@ -13,6 +13,7 @@
  * | debug.continue       | { request? }                  | which requests still wait for others        |
  * | debug.step           | { request, how }              | the same                                    |
  * | debug.inspect        | {}                            | what is held and armed                      |
+ * | debug.openFiles      | { from?, count ≤ 500 }        | what the guest has open                     |
  * | debug.evaluate       | { request, expression }       | the value                                   |
  */
 
@@ -220,6 +221,21 @@ export const stoppedJson = v.object({
 });
 export type StoppedJson = v.InferOutput<typeof stoppedJson>;
 
+export const MAX_OPEN_FILES = 500;
+
+/** A file or directory that the guest has open. */
+export const openFileJson = v.object({
+  /** The guest's name for it. */
+  fh: decimal,
+  nodeid: decimal,
+  /** The entry's, relative to the shared directory. */
+  path: v.nullable(v.string()),
+  isDirectory: v.boolean(),
+  /** Of open(2), as the guest gave them. */
+  flags: v.number(),
+});
+export type OpenFileJson = v.InferOutput<typeof openFileJson>;
+
 const stateOfDebugger = {
   /** Held requests, in the order in which they were stopped; each resumes after those behind it. */
   held: v.array(stoppedJson),
@@ -276,6 +292,14 @@ export const DEBUG_METHODS = {
     result: waits,
   },
   'debug.inspect': { request: empty, result: v.object(stateOfDebugger) },
+  'debug.openFiles': {
+    request: v.object({
+      /** How many to leave out, the oldest first. */
+      from: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0)), 0),
+      count: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(MAX_OPEN_FILES)),
+    }),
+    result: v.object({ total: v.number(), files: v.array(openFileJson) }),
+  },
   'debug.evaluate': {
     request: v.object({ request: v.number(), expression }),
     result: v.object({

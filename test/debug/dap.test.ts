@@ -147,6 +147,8 @@ it('says what it can, and refuses what it does not know', async () => {
 it('holds a request, shows where it is, and steps through its lookup', async () => {
   fs.mkdirSync(host('sub'));
   fs.writeFileSync(host('g'), 'g\n');
+  const keeper = run('sh', '-c', `exec 3>>${at('g')}; echo ready; exec sleep 600`);
+  expect(await keeper.prints()).toBe('ready');
   client = await attached();
   await client.event('virtiofsd/target', ({ pid }: { pid: number }) => pid === share.pid);
   const { breakpoints } = await client.ask<DebugProtocol.SetFunctionBreakpointsResponse>(
@@ -201,7 +203,7 @@ it('holds a request, shows where it is, and steps through its lookup', async () 
 
   const shown = await scopes(threadId);
   expect([...shown.keys()]).toEqual([
-    ...['Candidate', 'Request', 'Entries', 'inodes_by_ids', 'inodes_by_handle'],
+    ...['Candidate', 'Request', 'Entries', 'Open files', 'inodes_by_ids', 'inodes_by_handle'],
   ]);
   const request = await variables(shown.get('Request')?.variablesReference ?? 0);
   expect(request.get('name')?.value).toBe('f');
@@ -212,6 +214,13 @@ it('holds a request, shows where it is, and steps through its lookup', async () 
   expect(candidate.has('spare identity')).toBe(true);
   const entries = await variables(shown.get('Entries')?.variablesReference ?? 0);
   expect(entries.get('answer')?.value).toBe('node 5 f, handle, 1 lookup');
+  const open = await variables(shown.get('Open files')?.variablesReference ?? 0);
+  expect([...open.values()].map(({ value }) => value)).toEqual(['g, writing, appending']);
+  const [file] = open.values();
+  const about = await variables(file?.variablesReference ?? 0);
+  expect(about.get('entry')?.value).toMatch(/^node \d+ g, handle/);
+  keeper.kill();
+  await keeper.done;
   const table = shown.get('inodes_by_ids');
   expect(table?.indexedVariables).toBeGreaterThanOrEqual(3);
   const reference = table?.variablesReference ?? 0;

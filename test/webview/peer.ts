@@ -164,6 +164,7 @@ export class Peer {
       case 'debug.continue':
       case 'debug.step':
       case 'debug.inspect':
+      case 'debug.openFiles':
       case 'debug.evaluate':
       case 'tour.state':
       case 'tour.go':
