@@ -50,10 +50,20 @@ function read(path: string): string {
   return errno ?? `“${text}”`;
 }
 
-/** Removes a file on the host and makes another; ext4 gives it the same number at once. */
-function replace(file: string, content: string): { before: HostFile; after: HostFile } {
+/**
+ * Removes a file on the host and makes another; ext4 gives it the same number at once. In between
+ * the guest drops the name: a name that changes its node under the kernel is looked up twice, and
+ * whether the first of the two nodes is forgotten before the second lookup is a matter of luck.
+ */
+async function replace(
+  daemon: Daemon,
+  name: string,
+  content: string,
+): Promise<{ before: HostFile; after: HostFile }> {
+  const file = daemon.host(name);
   const before = hostFile(file);
   fs.rmSync(file);
+  same((await daemon.lookup(name)).errno, 'ENOENT', 'The name of the deleted file');
   fs.writeFileSync(file, content);
   return { before, after: hostFile(file) };
 }
@@ -91,9 +101,9 @@ const reuse: TourScript = {
         'and its handle. A healthy entry is one straight line.',
       nodeids: [2],
     });
-    const { before, after } = replace(file, 'NEW');
+    const { before, after } = await replace(daemon, 'f', 'NEW');
     same(after.ids.ino, before.ids.ino, 'The number of the new file');
-    await daemon.lookup('f');
+    await daemon.hold('f');
     await tell({
       title: 'The host deletes f and makes another f',
       text:
@@ -238,7 +248,7 @@ const stolenAndLost: TourScript = {
       nodeids: [2],
     });
     await fail('v', 'EOPNOTSUPP', 'every');
-    const { before, after } = replace(file, 'NEW');
+    const { before, after } = await replace(daemon, 'v', 'NEW');
     same(after.ids.ino, before.ids.ino, 'The number of the new file');
     const third = await daemon.hold('v');
     await tell({
@@ -425,7 +435,7 @@ const scenarioA: TourScript = {
       nodeids: [2],
     });
     await fail('f', 'EOPNOTSUPP', 'every');
-    const { before, after } = replace(file, 'NEW');
+    const { before, after } = await replace(daemon, 'f', 'NEW');
     same(after.ids.ino, before.ids.ino, 'The number of the new file');
     const { nodeid } = await daemon.lookup('f');
     same(nodeid, '2', 'The node of the second lookup');
@@ -448,6 +458,8 @@ const scenarioA: TourScript = {
       hazards: ['H2'],
     });
     await stopFailing();
+    await daemon.unlearn('f');
+    await daemon.hold('f');
     same(read(daemon.guest('f')), '“NEW”', 'What the guest reads in the end');
     await tell({
       title: 'What was concluded',
@@ -491,9 +503,9 @@ const scenarioB: TourScript = {
       hazards: ['H3'],
     });
     const before = hostFile(file);
-    const after = replace(file, 'two').after;
+    const { after } = await replace(daemon, 'f', 'two');
     if (after.ids.ino === before.ids.ino) throw new Error('The number was not pinned.');
-    await daemon.lookup('f');
+    await daemon.hold('f');
     await tell({
       title: 'What pinning means',
       text:

@@ -54,6 +54,8 @@ function shape(events: readonly EventJson[], steps: TourHeader['steps']): unknow
     const found = (type: string) =>
       own.flatMap((event) => {
         const hazard = event.type === type ? hazardOf(event) : null;
+        // What only informs may come with any version; a step says which of it is its point.
+        if (hazard?.severity === 'information' && !hazards.includes(hazard.id)) return [];
         return hazard === null ? [] : `${hazard.id} ${hazard.severity} ${hazard.nodeids.join(',')}`;
       });
     return {
