@@ -12,6 +12,7 @@ import { addServeCommand } from './serveCommand';
 import { serveConfined } from './start';
 import { addReplayCommands } from './replayCommands';
 import { addObserverCommands } from './observerCommands';
+import { addJudgeCommand } from './judgeCommand';
 import { addWhyCommand } from './whyCommand';
 
 // Set for Electron as Node; programs that the daemon starts must not inherit it.
@@ -29,6 +30,7 @@ async function main(): Promise<void> {
   addServeCommand(program);
   addObserverCommands(program);
   addWhyCommand(program);
+  addJudgeCommand(program);
   addReplayCommands(program);
   addDebugCommands(program);
   addDapCommand(program);

@@ -20,6 +20,7 @@ import type {
 } from './hazard';
 import { SEVERITIES, worse } from './hazard';
 import { duplicateInode, nodeidFlip, tablesDisagree } from './identityHazards';
+import { staleFallback } from './judged';
 import { keyLost, keyStolen } from './keys';
 import { bindMountTwins, mountFdUnresolvable, pinnedMount } from './mounts';
 import { guestMadeStale } from './names';
@@ -41,6 +42,7 @@ export const HAZARD_RULES: readonly HazardRule[] = [
   tablesDisagree,
   unpinnedAlias,
   overlayHardLinkAlias,
+  staleFallback,
   bindMountTwins,
   pinnedMount,
   mountFdUnresolvable,

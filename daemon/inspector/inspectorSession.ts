@@ -35,6 +35,7 @@ import type { EventHistory } from './eventHistory';
 import { KeyMapView } from './keyMap';
 import { LanesView } from './laneWindow';
 import type { LiveModel } from './liveModel';
+import { judgement } from './judgement';
 import { pastOf } from './past';
 import { RpcError } from './rpcError';
 
@@ -283,6 +284,8 @@ export class InspectorSession {
       }
       case 'why':
         return this.#why(parse('why', params));
+      case 'judge':
+        return judgement(this.model, this.history, parse('judge', params).implementation);
       case 'status.watch':
         this.#statusWatched = true;
         this.#statusVersion = this.model.version;

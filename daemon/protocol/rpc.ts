@@ -17,6 +17,7 @@
  * | row           | { row }          | { nodeid } of the entry in a row of the overview, or null    |
  * | hazards       | { from?, count } | open hazards, the worst first, and totals                    |
  * | why           | { about }        | whyResult: how something was decided, and what to do         |
+ * | judge         | { implementation } | judgeResult: what that one would have got wrong             |
  * | status.watch  | {}               | Status; then `status` notifications                          |
  * | budget.watch  | {}               | BudgetJson; then `budget` notifications, at most one a second |
  * | budget.stop   | {}               | {}                                                           |
@@ -39,7 +40,7 @@ import {
 } from './json';
 import { lanesRequest, lanesWindow } from './lanes';
 import { entryRow, mapRequest, mapWindow, overviewRequest, statusJson } from './map';
-import { whyRequest, whyResult } from './why';
+import { judgeRequest, judgeResult, whyRequest, whyResult } from './why';
 import { TOUR_METHODS, TOUR_NOTIFICATIONS } from './tour';
 
 /** Above this many entries a snapshot is read in pages. */
@@ -113,6 +114,7 @@ export const METHODS = {
     }),
   },
   why: { request: whyRequest, result: whyResult },
+  judge: { request: judgeRequest, result: judgeResult },
   'status.watch': { request: empty, result: statusJson },
   'budget.watch': { request: empty, result: budgetJson },
   'budget.stop': { request: empty, result: empty },

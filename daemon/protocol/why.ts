@@ -6,7 +6,8 @@
 import * as v from 'valibot';
 import { HIT_KINDS } from '../tables/hitKind';
 import { LOOKUP_RULE_NAMES } from '../tables/lookupRule';
-import { decimal } from './json';
+import { IMPLEMENTATION_NAMES } from '../tables/implementations';
+import { decimal, hazardJson } from './json';
 
 /** What is asked about; exactly one. */
 export const whyRequest = v.object({
@@ -101,3 +102,20 @@ export const whyResult = v.object({
   reproduce: v.string(),
 });
 export type WhyJson = v.InferOutput<typeof whyResult>;
+
+export const judgeRequest = v.object({ implementation: v.picklist(IMPLEMENTATION_NAMES) });
+/** What another implementation would have got wrong in the lookups that are kept. */
+export const judgeResult = v.object({
+  implementation: v.picklist(IMPLEMENTATION_NAMES),
+  summary: v.string(),
+  /** The events that were judged. */
+  from: decimal,
+  to: decimal,
+  lookups: v.number(),
+  /** Lookups that could not have happened there: an open descriptor would have kept the number. */
+  prevented: v.number(),
+  totals: v.record(v.string(), v.number()),
+  /** The first hundred; node ids are those that the implementation would have given. */
+  findings: v.array(hazardJson),
+});
+export type JudgementJson = v.InferOutput<typeof judgeResult>;

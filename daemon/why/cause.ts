@@ -8,9 +8,10 @@ import { nameText } from '../protocol/text';
 import type { CauseJson, CauseKind } from '../protocol/why';
 import type { LookupEvent, OpenByHandleEvent } from '../tables/events';
 import type { Nodeid } from '../tables/identity';
-import type { EntryFacts, Past } from './past';
+import type { KnownFile } from '../hazards/sameness';
+import type { Past } from './past';
 import { factsOf } from './past';
-import { sameHandle } from './sameness';
+import { sameHandle } from '../hazards/sameness';
 import { injectedInto } from './trace';
 import { handleText } from './words';
 
@@ -110,7 +111,7 @@ export function staleEntry(past: Past, nodeid: Nodeid, cause: MakeCause): CauseJ
 }
 
 /** The newest lookup that found this entry's ids and another handle. */
-function lookedUpWithIdsOf(past: Past, entry: EntryFacts): LookupEvent | null {
+function lookedUpWithIdsOf(past: Past, entry: KnownFile): LookupEvent | null {
   const { handle, nodeid } = entry;
   const event = past.newestOf(
     nodeid,
@@ -125,7 +126,7 @@ function lookedUpWithIdsOf(past: Past, entry: EntryFacts): LookupEvent | null {
   return event?.type === 'lookup' ? event : null;
 }
 
-function handlesText(entry: EntryFacts, { handle }: LookupEvent): string[] {
+function handlesText(entry: KnownFile, { handle }: LookupEvent): string[] {
   if (entry.handle === null || handle === null) return [];
   const was = generationOf(entry.handle);
   const is = generationOf(handle);
@@ -134,7 +135,7 @@ function handlesText(entry: EntryFacts, { handle }: LookupEvent): string[] {
     : [`Generation ${was} then, ${is} now.`];
 }
 
-function sameName(past: Past, { nodeid }: EntryFacts, lookup: LookupEvent): boolean {
+function sameName(past: Past, { nodeid }: KnownFile, lookup: LookupEvent): boolean {
   const event = past.newestOf(
     nodeid,
     (candidate) => candidate.type === 'lookup' && candidate.nodeid === nodeid,
@@ -172,7 +173,7 @@ function afterDeletion(past: Past, nodeid: Nodeid): string[] {
 const NAMED = 8;
 
 /** Some of the other entries of the mount, when the handles of all of them were tried in vain. */
-function othersFailing(past: Past, { nodeid, ids }: EntryFacts): Nodeid[] {
+function othersFailing(past: Past, { nodeid, ids }: KnownFile): Nodeid[] {
   const { tables } = past;
   const failing: Nodeid[] = [];
   for (let row = 0; row < tables.rowLimit; row++) {
@@ -258,9 +259,9 @@ function tooManyFiles(past: Past, cause: MakeCause): CauseJson {
 /** ESTALE that the guest's kernel made by itself: no reply carried it, but a name changed its node. */
 export function guestMade(past: Past): CauseJson {
   const none = `No reply since event ${past.oldest} carried ESTALE.`;
-  const change = newestNodeChange(past);
+  const change = past.newest(Infinity, ({ type }) => type === 'name_changed');
   const head = { errno: 'ESTALE', kind: 'guest_made' } as const;
-  if (change === null) {
+  if (change?.type !== 'name_changed') {
     return {
       ...head,
       sentence:
@@ -269,7 +270,7 @@ export function guestMade(past: Past): CauseJson {
       evidence: [none],
     };
   }
-  const { before, after } = change;
+  const { seq, time, name, parent, from, to } = change;
   return {
     ...head,
     sentence:
@@ -277,25 +278,9 @@ export function guestMade(past: Past): CauseJson {
       'so for good once a name below it has changed its node id.',
     evidence: [
       none,
-      `Event ${after.seq}, ${clock(after.time)}: “${nameText(after.name)}” in node ${after.parent} changed from node ${before.nodeid} to node ${after.nodeid}.`,
+      `Event ${seq}, ${clock(time)}: “${nameText(name)}” in node ${parent} changed from node ${from} to node ${to}.`,
     ],
   };
-}
-
-/** The newest lookup whose name had led to another node before. */
-function newestNodeChange(past: Past): { before: LookupEvent; after: LookupEvent } | null {
-  const later = new Map<string, LookupEvent>();
-  let after: LookupEvent | undefined;
-  const before = past.newest(Infinity, (event) => {
-    if (event.type !== 'lookup' || event.nodeid === null || event.name.length === 0) return false;
-    const key = `${event.parent}/${nameText(event.name)}`;
-    const next = later.get(key);
-    later.set(key, event);
-    if (next === undefined || next.nodeid === event.nodeid) return false;
-    after = next;
-    return true;
-  });
-  return before?.type === 'lookup' && after !== undefined ? { before, after } : null;
 }
 
 function clock(time: number): string {

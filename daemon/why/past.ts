@@ -1,10 +1,11 @@
 /** What an explanation may look at: the tables as they are, and the events that are still kept. */
 
 import type { Hazard } from '../hazards/hazard';
+import type { KnownFile } from '../hazards/sameness';
 import type { InspectorEvent } from '../protocol/eventJson';
 import type { Target } from '../protocol/json';
-import type { InsertEvent, LookupEvent, SpareIdentity } from '../tables/events';
-import type { EntryKind, FileHandle, Ids, Nodeid } from '../tables/identity';
+import type { InsertEvent, LookupEvent } from '../tables/events';
+import type { Nodeid } from '../tables/identity';
 import type { InodeTables } from '../tables/inodeTables';
 
 export interface Past {
@@ -41,18 +42,8 @@ export interface Creation {
   readonly insert: InsertEvent;
 }
 
-/** What an entry is, or was: none of it changes while it lives. */
-export interface EntryFacts {
-  readonly nodeid: Nodeid;
-  readonly kind: EntryKind;
-  readonly ids: Ids;
-  readonly handle: FileHandle | null;
-  /** What else was known of the file when the entry was made. */
-  readonly spare: SpareIdentity | null;
-}
-
 /** @returns null when the entry has gone and nobody remembers it */
-export function factsOf(past: Past, nodeid: Nodeid): EntryFacts | null {
+export function factsOf(past: Past, nodeid: Nodeid): KnownFile | null {
   const creation = past.creation(nodeid);
   const known = past.tables.entry(nodeid) ?? creation?.insert;
   if (known === undefined) return null;

@@ -8,16 +8,17 @@ import type { LookupEvent } from '../tables/events';
 import type { Nodeid } from '../tables/identity';
 import type { LookupRule } from '../tables/lookupRule';
 import { LOOKUP_RULE_NAMES, LOOKUP_RULES } from '../tables/lookupRule';
-import type { EntryFacts, Past } from './past';
+import type { KnownFile } from '../hazards/sameness';
+import type { Past } from './past';
 import { factsOf } from './past';
-import type { Sameness } from './sameness';
-import { sameFile, sameHandle } from './sameness';
+import type { Sameness } from '../hazards/sameness';
+import { sameFile, sameHandle } from '../hazards/sameness';
 
 /** A lookup, and what is known of the tables that it was put to. */
 export interface Moment {
   readonly lookup: LookupEvent;
   readonly hasHandle: boolean;
-  readonly byIds: EntryFacts | Nodeid | null;
+  readonly byIds: KnownFile | Nodeid | null;
   /** `unknown` where the daemon's own rule does not ask `inodes_by_handle`. */
   readonly byHandle: Nodeid | null | 'unknown';
 }
@@ -62,7 +63,7 @@ export function decided(rule: LookupRule, moment: Moment): Decided | null {
 }
 
 /** What the entry found by its ids holds; null when there is none or nobody knows. */
-export function kindOf(byIds: Moment['byIds']): EntryFacts['kind'] | null {
+export function kindOf(byIds: Moment['byIds']): KnownFile['kind'] | null {
   return byIds !== null && typeof byIds === 'object' ? byIds.kind : null;
 }
 
@@ -126,7 +127,7 @@ function newNode(moment: Moment): { verdict: Verdict; says: string } {
 }
 
 /** ` (generation 1 instead of 2)`, where that is what tells them apart. */
-function difference({ lookup }: Moment, entry: EntryFacts | null): string {
+function difference({ lookup }: Moment, entry: KnownFile | null): string {
   const was = entry?.handle == null ? null : generationOf(entry.handle);
   const is = lookup.handle === null ? null : generationOf(lookup.handle);
   return was === null || is === null ? '' : ` (generation ${was}, asked for ${is})`;

@@ -11,11 +11,12 @@ import type { LookupEvent } from '../tables/events';
 import type { Nodeid } from '../tables/identity';
 import { asNodeid } from '../tables/identity';
 import { causeOf, guestMade, staleEntry } from './cause';
-import type { EntryFacts, Past } from './past';
+import type { KnownFile } from '../hazards/sameness';
+import type { Past } from './past';
 import { factsOf } from './past';
 import type { Scene } from './reproduce';
 import { reproduction } from './reproduce';
-import { sameFile } from './sameness';
+import { sameFile } from '../hazards/sameness';
 import { traceOf } from './trace';
 
 /** What is asked about is unknown, is no longer kept, or is not one thing. */
@@ -58,33 +59,13 @@ function ofSeq(past: Past, text: string): WhyJson {
 }
 
 function ofEvent(past: Past, event: InspectorEvent): WhyJson | null {
-  switch (event.type) {
-    case 'lookup':
-      return ofLookup(past, event);
-    case 'hazard':
-    case 'hazard_closed':
-      return ofHazard(past, event.hazard);
-    case 'open_by_handle':
-      return ofEntry(past, event.nodeid, causeOf(past, event));
-    case 'insert':
-    case 'forget':
-    case 'over_forget':
-    case 'remove':
-    case 'key_lost':
-      return ofEntry(past, event.nodeid);
-    case 'name_changed':
-      return ofEntry(past, event.to);
-    case 'key_stolen':
-      return ofEntry(past, event.by);
-    case 'mount_changed':
-    case 'init':
-    case 'destroy':
-    case 'resync':
-    case 'paused':
-    case 'resumed':
-    case 'injected':
-      return null;
-  }
+  const { type } = event;
+  if (type === 'lookup') return ofLookup(past, event);
+  if (type === 'hazard' || type === 'hazard_closed') return ofHazard(past, event.hazard);
+  if (type === 'open_by_handle') return ofEntry(past, event.nodeid, causeOf(past, event));
+  if (type === 'key_stolen') return ofEntry(past, event.by);
+  if (type === 'name_changed') return ofEntry(past, event.to);
+  return 'nodeid' in event ? ofEntry(past, event.nodeid) : null;
 }
 
 /** Paths are relative to the shared directory; one that begins with it is understood too. */
@@ -201,7 +182,7 @@ function ofEntry(past: Past, nodeid: Nodeid, known?: CauseJson | null): WhyJson 
 }
 
 /** Why the entry cannot be opened, when that is so. */
-function failureOf(past: Past, { nodeid }: EntryFacts): CauseJson | null {
+function failureOf(past: Past, { nodeid }: KnownFile): CauseJson | null {
   const failed = past.newestOf(nodeid, (event) => event.type === 'open_by_handle');
   if (failed !== null) return causeOf(past, failed);
   const errno = past.probeErrno(nodeid);

@@ -38,6 +38,8 @@ export interface LookupOptions {
   readonly btime?: number;
   /** f_type. */
   readonly fsType?: number;
+  /** Since it was received; a microsecond. */
+  readonly durationNs?: number;
 }
 
 type Unstamped = TableEvent extends infer E
@@ -160,7 +162,7 @@ export class Source {
       parent: parent ?? ROOT_NODEID,
       name: typeof name === 'string' ? Buffer.from(name) : name,
       handleErrno: handleErrno ?? 0,
-      durationNs: 1_000,
+      durationNs: options.durationNs ?? 1_000,
       probe: probe ?? 'not-probed',
       spare:
         btime === undefined && fsType === undefined

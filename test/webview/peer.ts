@@ -155,6 +155,7 @@ export class Peer {
       case 'budget.watch':
       case 'budget.stop':
       case 'why':
+      case 'judge':
       case 'debug.attach':
       case 'debug.heartbeat':
       case 'debug.detach':

@@ -1,14 +1,22 @@
 /** Whether a lookup and an entry are about one file. */
 
 import type { LookupEvent, SpareIdentity } from '../tables/events';
-import type { FileHandle, Ids } from '../tables/identity';
-import type { EntryFacts } from './past';
+import type { EntryKind, FileHandle, Ids, Nodeid } from '../tables/identity';
 
 export type Sameness = 'same' | 'different' | 'unknown';
 
+/** What is known of an entry's file. */
+export interface KnownFile {
+  readonly nodeid: Nodeid;
+  readonly kind: EntryKind;
+  readonly ids: Ids;
+  readonly handle: FileHandle | null;
+  readonly spare: SpareIdentity | null;
+}
+
 export function sameFile(
   lookup: Pick<LookupEvent, 'ids' | 'handle' | 'spare' | 'nodeid' | 'probe'>,
-  entry: EntryFacts,
+  entry: KnownFile,
 ): Sameness {
   if (lookup.nodeid === entry.nodeid && lookup.probe !== 'not-probed') return lookup.probe;
   if (lookup.handle !== null && entry.handle !== null) {
