@@ -104,7 +104,7 @@ const top = header({
   pause: togglePause,
   help: help.open,
 });
-const guide = tourBand({ go: goToStep, reveal, explain: channel.explain });
+const guide = tourBand({ go: goToStep, reveal, explain: (hazard) => channel.explain(hazard) });
 top.element.append(guide.element);
 const band = lookupBand(dirty, reveal);
 const grid = new Grid(view.top, {
@@ -134,7 +134,7 @@ const panel = detailPanel({
   close: closeDetail,
   copy,
   reveal,
-  explain: channel.explain,
+  explain: (hazard) => channel.explain(hazard),
 });
 const border = splitter({
   size: () => (isPanelBelow() ? view.panel.height : view.panel.width),

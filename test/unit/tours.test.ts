@@ -56,9 +56,9 @@ const EXPECTED: Readonly<Record<string, readonly Step[]>> = {
   ],
   A: [
     ['1H, 2H', ''],
-    ['1H, 2H', 'H4 identity'],
-    ['1H, 2H', 'H2 error, H4 identity'],
-    ['1H, 2H ids→3, 3H', 'H1 information, H2 error, H4 identity, H7 information'],
+    ['1H, 2H', 'H4 identity, H13 data'],
+    ['1H, 2H', 'H2 error, H4 identity, H13 data'],
+    ['1H, 2H ids→3, 3H', 'H1 information, H2 error, H4 identity, H7 information, H13 data'],
   ],
   B: [
     ['1H, 2F', 'H4 identity'],
@@ -77,7 +77,21 @@ const EXPECTED: Readonly<Record<string, readonly Step[]>> = {
 };
 
 /** What the tours are about; other findings beside them may only inform. */
-const TOLD = new Set(['H1', 'H2', 'H3', 'H4', 'H5', 'H6', 'H7', 'H8', 'H10', 'H11', 'H12', 'H22']);
+const TOLD = new Set([
+  'H1',
+  'H2',
+  'H3',
+  'H4',
+  'H5',
+  'H6',
+  'H7',
+  'H8',
+  'H10',
+  'H11',
+  'H12',
+  'H13',
+  'H22',
+]);
 
 const KINDS = { handle: 'H', file: 'F', invalid: '?' } as const;
 
