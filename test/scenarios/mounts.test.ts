@@ -37,7 +37,26 @@ scenario('mounts below the share', { fileSystems: ['ext4', 'tmpfs'] }, () => {
     fs.writeFileSync(daemon.guest('b/x'), 'written as b');
     expect(fs.readFileSync(daemon.guest('a/x'), 'utf8')).toBe('written as b');
     await daemon.settle();
-    expect(daemon.hazards()).toEqual([]);
+    const twins = await daemon.hazard('H18');
+    const mounts = [hostA.ids.mntId, hostB.ids.mntId].sort((x, y) => Number(x) - Number(y));
+    expect(twins).toMatchObject({
+      severity: 'information',
+      // The directory is its own twin, too.
+      evidence: { mounts: mounts.join(', '), pairs: 2 },
+    });
+    expect(daemon.hazards()).toEqual([twins]);
+    const { mounts: inPlay } = await daemon.budget(({ mounts: shown }) =>
+      shown.every(({ mounted }) => mounted === true),
+    );
+    expect(inPlay.map(({ mntId }) => mntId).sort()).toEqual([...mounts].sort());
+    expect(inPlay.find(({ mntId }) => mntId === hostB.ids.mntId)).toMatchObject({
+      fsType: 'ext4',
+      point: daemon.host('b'),
+      handles: 'yes',
+      entries: { file: 0, handle: 2, invalid: 0 },
+      descriptors: 1,
+      twins: [{ mntId: hostA.ids.mntId, pairs: 2 }],
+    });
   });
 
   it('a tmpfs below it has handles of its own', async () => {
@@ -89,13 +108,91 @@ scenario('mounts below the share', { fileSystems: ['ext4', 'tmpfs'] }, () => {
     daemon = await serve(folder);
     const held = await daemon.hold('gone/x');
     // The daemon's descriptor pins the mount as long as it has an entry there (H19).
+    const { mntId } = hostFile(daemon.host('gone/x')).ids;
     expect(() => run('umount', [point])).toThrow(/busy/);
+    await daemon.budget(({ mounts }) =>
+      mounts.some((mount) => mount.mntId === mntId && mount.mounted === true),
+    );
     run('umount', ['-l', point]);
     expect((await daemon.lookup('gone/x')).errno).toBe('ENOENT');
     expect(fs.readFileSync(held.path, 'utf8')).toBe('old mount');
+    const pinned = await daemon.hazard('H19');
+    expect(pinned).toMatchObject({ severity: 'resource', evidence: { mntId, point, files: 0 } });
+    expect(await daemon.waitFor(({ type }) => type === 'mount_changed')).toMatchObject({
+      mntId,
+      mounted: false,
+      point,
+    });
     const released = held.release();
     daemon.dropCaches();
     await released;
+    expect((await daemon.hazard('H19', 'closed')).evidence['mntId']).toBe(mntId);
+  });
+
+  it('unmounted after the guest forgot it, it is nobody’s concern', async () => {
+    const point = path.join(folder, 'done');
+    fs.mkdirSync(point);
+    run('mount', ['-t', 'tmpfs', 'tmpfs', point]);
+    fs.writeFileSync(path.join(point, 'x'), 'old mount');
+    daemon = await serve(folder);
+    await daemon.lookup('done/x');
+    const { mntId } = hostFile(daemon.host('done/x')).ids;
+    const knows = (mounts: readonly { mntId: string }[]) =>
+      mounts.some((mount) => mount.mntId === mntId);
+    await daemon.budget(({ mounts }) => knows(mounts));
+    daemon.dropCaches();
+    await daemon.budget(({ mounts }) => !knows(mounts));
+    run('umount', [point]);
+    await daemon.budget(({ growth }) => growth.minute.length >= 5);
+    expect(daemon.hazards()).toEqual([]);
+  });
+});
+
+scenario('a mount that handles cannot be opened on', { fileSystems: ['ext4', 'tmpfs'] }, () => {
+  let daemon: Daemon;
+  let above: string;
+  beforeEach(async () => {
+    const disk = await makeFileSystem('ext4');
+    above = path.join(disk, 'above');
+    fs.mkdirSync(path.join(above, 'share/m'), { recursive: true });
+    run('mount', ['-t', 'tmpfs', 'tmpfs', path.join(above, 'share/m')]);
+    fs.writeFileSync(path.join(above, 'share/m/x'), 'below');
+    fs.writeFileSync(path.join(above, 'share/y'), 'beside');
+  });
+  afterEach(() => daemon.stop());
+
+  it.each([
+    { with: 'an empty mount', errno: 'ENOENT', inside: null },
+    { with: 'the same path in another mount', errno: 'EIO', inside: 'share/m' },
+  ])('a directory above it is covered by $with: $errno (H20)', async ({ errno, inside }) => {
+    daemon = await serve(path.join(above, 'share'));
+    await daemon.lookup('y');
+    const { mntId } = hostFile(path.join(above, 'share/m')).ids;
+    run('mount', ['-t', 'tmpfs', 'tmpfs', above]);
+    if (inside !== null) fs.mkdirSync(path.join(above, inside), { recursive: true });
+    expect((await daemon.lookup('m')).errno).toBe(errno);
+    expect(await daemon.hazard('H20')).toMatchObject({
+      severity: 'error',
+      evidence: { mntId, errno, name: 'm', parent: '1' },
+    });
+    expect(fs.readFileSync(daemon.guest('y'), 'utf8')).toBe('beside');
+    const { mounts } = await daemon.budget(() => true);
+    expect(mounts.find((mount) => mount.mntId === mntId)).toMatchObject({
+      handles: 'not_openable',
+      refused: errno,
+    });
+    run('umount', [above]);
+    expect((await daemon.lookup('m/x')).errno).toBeNull();
+    expect((await daemon.hazard('H20', 'closed')).evidence['mntId']).toBe(mntId);
+  });
+
+  it('never opens a mount with descriptors: the same is served', async () => {
+    daemon = await serve(path.join(above, 'share'), { handles: 'never' });
+    run('mount', ['-t', 'tmpfs', 'tmpfs', above]);
+    expect((await daemon.lookup('m/x')).errno).toBeNull();
+    expect(fs.readFileSync(daemon.guest('m/x'), 'utf8')).toBe('below');
+    expect(daemon.hazards()).toEqual([]);
+    run('umount', [above]);
   });
 });
 

@@ -199,8 +199,12 @@ for (const fileSystem of FILE_SYSTEMS) {
       const read = fs.readSync(open, again, 0, 8, 0);
       expect(again.toString('utf8', 0, read)).toBe('OLD');
       fs.closeSync(open);
-      await daemon.settle();
-      expect(daemon.hazards()).toEqual([]);
+      await daemon.hazard('H34', 'closed');
+      // The name led elsewhere while the guest still had the old file: that, and nothing more.
+      expect(daemon.hazards()).toMatchObject([
+        { id: 'H34', state: 'open', severity: 'information' },
+        { id: 'H34', state: 'closed' },
+      ]);
     });
 
     it.runIf(!reuses)('never happens: a new file has a new number', async () => {

@@ -21,6 +21,7 @@ import type { Connection } from '../../daemon/inspector/connect';
 import { connect } from '../../daemon/inspector/connect';
 import { errnoName } from '../../daemon/inspector/errnoName';
 import { listRuntimeFiles } from '../../daemon/inspector/runtimeFiles';
+import type { BudgetJson } from '../../daemon/protocol/budget';
 import type {
   EventJson,
   HandleJson,
@@ -243,6 +244,7 @@ export interface ServeOptions {
   readonly probe?: ProbeMode;
   /** The errno that strace makes name_to_handle_at return, and at which of a thread's calls. */
   readonly inject?: { readonly errno: string; readonly when: string };
+  readonly rlimitNofile?: number;
   /** A mount point to use again. */
   readonly mount?: string;
 }
@@ -272,7 +274,8 @@ const running = new Set<Daemon>();
 
 /** Starts the daemon on a directory and follows its events from the first on. */
 export async function serve(sharedDir: string, options: ServeOptions = {}): Promise<Daemon> {
-  const { handles = 'mandatory', cache = 'never', lookupRule, probe, inject } = options;
+  const { handles = 'mandatory', cache = 'never' } = options;
+  const { lookupRule, probe, inject, rlimitNofile } = options;
   const cli = await daemonProgram();
   const mount = options.mount ?? path.join(await workshopFolder(), `mount-${counter++}`);
   if (options.mount === undefined) fs.mkdirSync(mount);
@@ -285,6 +288,7 @@ export async function serve(sharedDir: string, options: ServeOptions = {}): Prom
     ...['--inode-file-handles', handles, '--cache', cache],
     ...(lookupRule === undefined ? [] : ['--lookup-rule', lookupRule]),
     ...(probe === undefined ? [] : ['--probe', probe]),
+    ...(rlimitNofile === undefined ? [] : [`--rlimit-nofile=${rlimitNofile}`]),
   ];
   const child = spawn(command[0] ?? '', command.slice(1), { stdio: ['ignore', 'ignore', 'pipe'] });
   const log: string[] = [];
@@ -426,6 +430,29 @@ export class Daemon {
   async hazard(id: string, state: 'open' | 'closed' = 'open'): Promise<HazardJson> {
     const event = await this.waitFor((candidate) => hazardOf(candidate, id, state) !== null);
     return hazardOf(event, id, state) as HazardJson;
+  }
+
+  /** The first state of the budget that passes, from now on. */
+  async budget(passes: (budget: BudgetJson) => boolean): Promise<BudgetJson> {
+    const { client } = this.connection;
+    const found = new Promise<BudgetJson>((resolve, reject) => {
+      let newest: BudgetJson | null = null;
+      const patience = setTimeout(
+        () => reject(new Error(`No such budget came. The newest is ${JSON.stringify(newest)}`)),
+        PATIENCE_MS,
+      );
+      const take = (budget: BudgetJson) => {
+        newest = budget;
+        if (!passes(budget)) return;
+        clearTimeout(patience);
+        resolve(budget);
+      };
+      client.on('budget', take);
+      client.call('budget.watch', {}).then(take, reject);
+    });
+    const budget = await found;
+    await client.call('budget.stop', {});
+    return budget;
   }
 
   /** Every report of hazards so far, in order. */
