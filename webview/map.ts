@@ -9,7 +9,7 @@ import type { EntryDetail } from '../daemon/protocol/rpc';
 import type { TourState } from '../daemon/protocol/tour';
 import type { Target } from '../daemon/protocol/json';
 import { isPlainPage, openChannel } from './channel';
-import type { DetailState } from './detail';
+import type { DetailState, Explained } from './detail';
 import { detailPanel } from './detail';
 import { el } from './dom';
 import { frameScheduler } from './frame';
@@ -70,6 +70,7 @@ let pausedAt = 0n;
 let newestSeq = 0n;
 let detail: DetailState = { at: 'closed' };
 let tour: TourState | null = null;
+let explained: Explained = { at: 'asked' };
 let detailReadAt = -Infinity;
 let detailTimer: ReturnType<typeof setTimeout> | undefined;
 /** The entry to scroll to, until the daemon has said where it stands. */
@@ -106,7 +107,7 @@ const top = header({
 });
 const guide = tourBand({ go: goToStep, reveal, explain: (hazard) => channel.explain(hazard) });
 top.element.append(guide.element);
-const band = lookupBand(dirty, reveal);
+const band = lookupBand(dirty, reveal, explainLookup);
 const grid = new Grid(view.top, {
   moved() {
     change({ top: grid.top });
@@ -134,7 +135,8 @@ const panel = detailPanel({
   close: closeDetail,
   copy,
   reveal,
-  explain: (hazard) => channel.explain(hazard),
+  hazardPage: (hazard) => channel.explain(hazard),
+  explain,
 });
 const border = splitter({
   size: () => (isPanelBelow() ? view.panel.height : view.panel.width),
@@ -213,7 +215,10 @@ function phaseChanged(next: Phase): void {
     mapWindow = mapWindow === undefined ? undefined : { ...mapWindow, version: 0 };
     watch();
     overview.reset();
-    if (view.selected !== null) readDetail(view.selected);
+    if (view.selected !== null) {
+      readDetail(view.selected);
+      explain();
+    }
     if (target.kind === 'replay') session.tour().then(tourArrived, askedInVain);
   }
   dirty();
@@ -371,6 +376,7 @@ function unfoldParentOf(nodeid: string): void {
 function select(nodeid: string): void {
   change({ selected: nodeid });
   readDetail(nodeid);
+  explain();
   dirty();
 }
 
@@ -397,6 +403,43 @@ function readDetail(nodeid: string): void {
     (error: unknown) => {
       if (error instanceof InspectorError && error.code === RPC_ERRORS.unknownEntry) {
         settle({ at: 'gone', nodeid, detail: before?.detail });
+      } else askedInVain(error);
+    },
+  );
+}
+
+/** Shows how a lookup was decided. */
+function explainLookup(seq: string): void {
+  change({ selected: null });
+  detail = { at: 'lookup', seq };
+  explain();
+  dirty();
+}
+
+/** Asks «why?» about what is shown: once, and not with every change, for the daemon has to search. */
+function explain(): void {
+  const about =
+    detail.at === 'lookup'
+      ? { seq: detail.seq }
+      : view.selected === null
+        ? null
+        : { nodeid: view.selected };
+  if (about === null || !session.isOpen) return;
+  const asked: Explained = { at: 'asked' };
+  explained = asked;
+  const settle = (next: Explained): void => {
+    // Unless something else is shown by now.
+    if (explained !== asked) return;
+    explained = next;
+    dirty();
+  };
+  session.why(about).then(
+    (why) => settle({ at: 'answered', why }),
+    (error: unknown) => {
+      const code = error instanceof InspectorError ? error.code : undefined;
+      if (code === RPC_ERRORS.unknownMethod) settle({ at: 'never' });
+      else if (error instanceof InspectorError && code === RPC_ERRORS.unknownEntry) {
+        settle({ at: 'refused', sentence: error.message });
       } else askedInVain(error);
     },
   );
@@ -559,11 +602,14 @@ function pageKey(key: string): boolean {
     case 'b':
       guide.back();
       return tour !== null;
+    case 'w':
+      band.why();
+      return true;
     case '?':
       help.open();
       return true;
     case 'Escape':
-      if (view.selected !== null) closeDetail();
+      if (detail.at !== 'closed') closeDetail();
       else if (view.query !== '') search('');
       return true;
     default:
@@ -585,7 +631,7 @@ function draw(): void {
   main.style.setProperty('--panel-width', `${view.panel.width}px`);
   main.style.setProperty('--panel-height', `${view.panel.height}px`);
   border.hidden = detail.at === 'closed';
-  panel.draw(detail);
+  panel.draw(detail, explained);
   grid.draw({
     window: mapWindow,
     selected: view.selected,

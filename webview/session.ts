@@ -7,6 +7,7 @@ import type { Target } from '../daemon/protocol/json';
 import type { MapRequest, MapWindow, Status } from '../daemon/protocol/map';
 import type { EntryDetail } from '../daemon/protocol/rpc';
 import type { TourState } from '../daemon/protocol/tour';
+import type { WhyJson, WhySubject } from '../daemon/protocol/why';
 
 export type Phase =
   | { readonly at: 'connecting'; readonly message: string }
@@ -79,6 +80,11 @@ export class Session {
   /** @throws InspectorError, with the code `unknownEntry` when the entry is gone */
   async entry(nodeid: string): Promise<EntryDetail> {
     return this.#conversation().call('entry', { nodeid });
+  }
+
+  /** @throws InspectorError, with the code `unknownEntry` when there is nothing to explain */
+  async why(about: WhySubject): Promise<WhyJson> {
+    return this.#conversation().call('why', { about });
   }
 
   /** The entry in a row of the tables. @throws InspectorError */

@@ -34,6 +34,8 @@ import type {
 import { hazardJson } from '../../daemon/protocol/json';
 import type { ProbeProgress, ProbeRequest } from '../../daemon/protocol/probe';
 import { handleToJson } from '../../daemon/protocol/text';
+import type { JudgementJson, WhyJson, WhySubject } from '../../daemon/protocol/why';
+import type { ImplementationName } from '../../daemon/tables/implementations';
 import type { ProbeMode } from '../../daemon/tables/hitKind';
 import type { LookupRuleName } from '../../daemon/tables/lookupRule';
 import { loadAddon } from '../../native/index';
@@ -415,6 +417,14 @@ export class Daemon {
 
   snapshot(): Promise<Snapshot> {
     return this.connection.client.call('snapshot', {});
+  }
+
+  why(about: WhySubject): Promise<WhyJson> {
+    return this.connection.client.call('why', { about });
+  }
+
+  judged(implementation: ImplementationName): Promise<JudgementJson> {
+    return this.connection.client.call('judge', { implementation });
   }
 
   /**

@@ -13,9 +13,15 @@ import { Replay } from '../../daemon/replay/replay';
 import { tourGuide } from '../../daemon/replay/tourGuide';
 import { loadAddon } from '../../native/index';
 import { renderHazardPages } from '../../scripts/hazardPages.mjs';
+import {
+  fitsInWidth,
+  HIGH_CONTRAST_THEMES,
+  setHighContrast,
+  settled,
+  violations,
+} from './accessibility';
 import type { OpenPage } from './browser';
 import { buildPage, launch, openPage, picture, ROOT, UI_LIBRARIES } from './browser';
-import { fitsInWidth, settled, useHighContrast, violations } from './judging';
 
 let browser: Browser;
 beforeAll(async () => {
@@ -189,20 +195,17 @@ describe.each(UI_LIBRARIES)('with %s', (library) => {
     }
   });
 
-  test.each(['vscode-high-contrast', 'vscode-high-contrast-light'] as const)(
-    'right in %s',
-    async (theme) => {
-      await serve('S5');
-      await open();
-      for (let step = 1; step < 3; step++) {
-        await place(step, 3);
-        await page.keyboard.press('n');
-      }
-      await place(3, 3);
-      await useHighContrast(page, theme);
-      await settled(page);
-      expect(await violations(page)).toEqual([]);
-      if (library === 'toolkit') await picture(page, `tour-${theme.replace('vscode-', '')}`);
-    },
-  );
+  test.each(HIGH_CONTRAST_THEMES)('right in %s', async (theme) => {
+    await serve('S5');
+    await open();
+    for (let step = 1; step < 3; step++) {
+      await place(step, 3);
+      await page.keyboard.press('n');
+    }
+    await place(3, 3);
+    await setHighContrast(page, theme);
+    await settled(page);
+    expect(await violations(page)).toEqual([]);
+    if (library === 'toolkit') await picture(page, `tour-${theme.replace('vscode-', '')}`);
+  });
 });

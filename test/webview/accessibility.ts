@@ -1,4 +1,4 @@
-/** What every view has to pass: axe, the width of the window, high contrast. */
+/** Themes that VS Code sets, and what axe finds in a page. */
 
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -55,12 +55,14 @@ const HIGH_CONTRAST = {
   },
 } as const;
 
-/** Makes a plain page look as VS Code's webviews do in a high-contrast theme. */
-export async function useHighContrast(
+export const HIGH_CONTRAST_THEMES = ['vscode-high-contrast', 'vscode-high-contrast-light'] as const;
+
+/** Makes the page look as in VS Code with a high-contrast theme. */
+export function setHighContrast(
   page: Page,
-  theme: keyof typeof HIGH_CONTRAST,
+  theme: (typeof HIGH_CONTRAST_THEMES)[number],
 ): Promise<void> {
-  await page.evaluate(
+  return page.evaluate(
     ({ theme: name, variables }) => {
       document.documentElement.classList.remove('plain');
       for (const [variable, value] of Object.entries(variables)) {
@@ -117,6 +119,7 @@ export async function settled(page: Page): Promise<void> {
   );
 }
 
+/** Nothing is cut off at the side. */
 export async function fitsInWidth(page: Page): Promise<void> {
   const { whole, grid } = await page.evaluate(() => {
     const excess = (element: Element | null): number =>
