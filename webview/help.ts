@@ -20,6 +20,8 @@ const KEYS: readonly (readonly [keys: string, does: string])[] = [
   ['p', 'pause this view; the daemon goes on'],
   ['l', 'pin the lookup shown'],
   ['+ − 0, Shift+→ ←', 'lanes: zoom the time in, out, all of it; move in time'],
+  ['w', 'why that lookup was answered so'],
+  ['n, b', 'on a tour: next step, step before'],
   ['Escape', 'close the details; leave the search'],
   ['?', 'this list'],
 ];

@@ -8,10 +8,11 @@ import type { MapRequest, MapRow, MapWindow, Status } from '../daemon/protocol/m
 import { MAX_WINDOW_ROWS } from '../daemon/protocol/map';
 import { RPC_ERRORS } from '../daemon/protocol/rpc';
 import type { EntryDetail } from '../daemon/protocol/rpc';
+import type { TourState } from '../daemon/protocol/tour';
 import type { Target } from '../daemon/protocol/json';
 import { budgetView } from './budgetView';
 import { isPlainPage, openChannel } from './channel';
-import type { DetailState } from './detail';
+import type { DetailState, Explained } from './detail';
 import { detailPanel } from './detail';
 import { el } from './dom';
 import { frameScheduler } from './frame';
@@ -28,6 +29,7 @@ import { Session } from './session';
 import { splitter } from './splitter';
 import type { ViewName } from './tabs';
 import { tabs, VIEW_NAMES } from './tabs';
+import { tourBand } from './tourBand';
 import type { ViewState } from './viewState';
 import { readViewState } from './viewState';
 import { rowLine } from './words';
@@ -74,6 +76,8 @@ let paused = false;
 let pausedAt = 0n;
 let newestSeq = 0n;
 let detail: DetailState = { at: 'closed' };
+let tour: TourState | null = null;
+let explained: Explained = { at: 'asked' };
 let detailReadAt = -Infinity;
 let detailTimer: ReturnType<typeof setTimeout> | undefined;
 /** The entry to scroll to, until the daemon has said where it stands. */
@@ -98,6 +102,9 @@ const session = new Session((text) => channel.send(text), {
     dirty();
   },
   status: statusArrived,
+  tourStep: (step) => {
+    if (tour !== null) tourArrived({ ...tour, step });
+  },
 });
 
 // --- the parts ----------------------------------------------------------------------------------
@@ -114,8 +121,9 @@ const top = header({
   help: help.open,
 });
 const views = tabs(showView);
-top.element.append(views.element);
-const band = lookupBand(dirty, reveal);
+const guide = tourBand({ go: goToStep, reveal, explain: (hazard) => channel.explain(hazard) });
+top.element.append(views.element, guide.element);
+const band = lookupBand(dirty, reveal, explainLookup);
 const grid = new Grid(view.top, {
   moved() {
     change({ top: grid.top });
@@ -151,6 +159,8 @@ const panel = detailPanel({
   close: closeDetail,
   copy,
   reveal,
+  hazardPage: (hazard) => channel.explain(hazard),
+  explain,
 });
 const border = splitter({
   size: () => (isPanelBelow() ? view.panel.height : view.panel.width),
@@ -238,7 +248,11 @@ function phaseChanged(next: Phase): void {
     overview.reset();
     lanes.reset();
     watchViews();
-    if (view.selected !== null) readDetail(view.selected);
+    if (view.selected !== null) {
+      readDetail(view.selected);
+      explain();
+    }
+    if (target.kind === 'replay') session.tour().then(tourArrived, askedInVain);
   }
   dirty();
 }
@@ -280,6 +294,28 @@ function statusArrived(next: Status): void {
   notes.status(next);
   if (!paused) overview.changed();
   dirty();
+}
+
+/** The tour is at this step, and so are the tables. */
+function tourArrived(state: TourState | null): void {
+  const back = tour !== null && state !== null && state.step < tour.step;
+  tour = state;
+  guide.show(state);
+  if (back) {
+    band.clear();
+    newestSeq = 0n;
+  }
+  const [nodeid] = state?.steps[state.step]?.nodeids ?? [];
+  if (nodeid !== undefined) bringIntoSight(nodeid);
+  else if (state !== null) {
+    change({ selected: null });
+    detail = { at: 'closed' };
+  }
+  dirty();
+}
+
+function goToStep(step: number): void {
+  session.goTo(step).then(tourArrived, askedInVain);
 }
 
 function sawSeq(seq: string): void {
@@ -356,6 +392,10 @@ function setUnfolded(directory: string, unfold: boolean): void {
 /** Brings an entry into sight and shows its details. */
 function reveal(nodeid: string): void {
   if (view.view !== 'map') showView('map');
+  bringIntoSight(nodeid);
+}
+
+function bringIntoSight(nodeid: string): void {
   if (view.query !== '') {
     change({ query: '' });
     top.search.setValue('');
@@ -410,6 +450,7 @@ function unfoldParentOf(nodeid: string): void {
 function select(nodeid: string): void {
   change({ selected: nodeid });
   readDetail(nodeid);
+  explain();
   dirty();
 }
 
@@ -436,6 +477,43 @@ function readDetail(nodeid: string): void {
     (error: unknown) => {
       if (error instanceof InspectorError && error.code === RPC_ERRORS.unknownEntry) {
         settle({ at: 'gone', nodeid, detail: before?.detail });
+      } else askedInVain(error);
+    },
+  );
+}
+
+/** Shows how a lookup was decided. */
+function explainLookup(seq: string): void {
+  change({ selected: null });
+  detail = { at: 'lookup', seq };
+  explain();
+  dirty();
+}
+
+/** Asks «why?» about what is shown: once, and not with every change, for the daemon has to search. */
+function explain(): void {
+  const about =
+    detail.at === 'lookup'
+      ? { seq: detail.seq }
+      : view.selected === null
+        ? null
+        : { nodeid: view.selected };
+  if (about === null || !session.isOpen) return;
+  const asked: Explained = { at: 'asked' };
+  explained = asked;
+  const settle = (next: Explained): void => {
+    // Unless something else is shown by now.
+    if (explained !== asked) return;
+    explained = next;
+    dirty();
+  };
+  session.why(about).then(
+    (why) => settle({ at: 'answered', why }),
+    (error: unknown) => {
+      const code = error instanceof InspectorError ? error.code : undefined;
+      if (code === RPC_ERRORS.unknownMethod) settle({ at: 'never' });
+      else if (error instanceof InspectorError && code === RPC_ERRORS.unknownEntry) {
+        settle({ at: 'refused', sentence: error.message });
       } else askedInVain(error);
     },
   );
@@ -597,8 +675,11 @@ function mapKey(key: string): boolean {
     case 'l':
       band.togglePin();
       return true;
+    case 'w':
+      band.why();
+      return true;
     case 'Escape':
-      if (view.selected !== null) closeDetail();
+      if (detail.at !== 'closed') closeDetail();
       else if (view.query !== '') search('');
       return true;
     default:
@@ -611,6 +692,12 @@ function viewKey(key: string): boolean {
     case '/':
       top.search.focus();
       return true;
+    case 'n':
+      guide.next();
+      return tour !== null;
+    case 'b':
+      guide.back();
+      return tour !== null;
     case 'p':
       togglePause();
       return true;
@@ -669,7 +756,7 @@ function draw(): void {
 }
 
 function drawMap(): void {
-  panel.draw(detail);
+  panel.draw(detail, explained);
   grid.draw({
     window: mapWindow,
     selected: view.selected,

@@ -8,6 +8,8 @@ import type { BudgetJson } from '../daemon/protocol/budget';
 import type { LanesRequest, LanesWindow } from '../daemon/protocol/lanes';
 import type { MapRequest, MapWindow, Status } from '../daemon/protocol/map';
 import type { EntryDetail } from '../daemon/protocol/rpc';
+import type { TourState } from '../daemon/protocol/tour';
+import type { WhyJson, WhySubject } from '../daemon/protocol/why';
 
 export type Phase =
   | { readonly at: 'connecting'; readonly message: string }
@@ -22,6 +24,8 @@ export interface SessionListener {
   lanes(window: LanesWindow, asked: boolean): void;
   budget(budget: BudgetJson): void;
   status(status: Status): void;
+  /** Somebody has gone to another step of the tour. */
+  tourStep(step: number): void;
 }
 
 const CLIENT_NAME = 'virtiofsd Inspector Key Map';
@@ -100,9 +104,24 @@ export class Session {
     return this.#conversation().call('entry', { nodeid });
   }
 
+  /** @throws InspectorError, with the code `unknownEntry` when there is nothing to explain */
+  async why(about: WhySubject): Promise<WhyJson> {
+    return this.#conversation().call('why', { about });
+  }
+
   /** The entry in a row of the tables. @throws InspectorError */
   async nodeidOfRow(row: number): Promise<string | null> {
     return (await this.#conversation().call('row', { row })).nodeid;
+  }
+
+  /** Null: a recording without steps. @throws InspectorError, also for a target that is no recording */
+  async tour(): Promise<TourState | null> {
+    return this.#conversation().call('tour.state', {});
+  }
+
+  /** @throws InspectorError */
+  async goTo(step: number): Promise<TourState> {
+    return this.#conversation().call('tour.go', { step });
   }
 
   get isOpen(): boolean {
@@ -124,6 +143,7 @@ export class Session {
     });
     client.on('budget', (budget) => this.listener.budget(budget));
     client.on('status', (status) => this.listener.status(status));
+    client.on('tour', ({ step }) => this.listener.tourStep(step));
     const begin = async (): Promise<void> => {
       const { target } = await client.hello(CLIENT_NAME);
       if (client !== this.#client) return;

@@ -5,9 +5,15 @@
 
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import {
+  fitsInWidth,
+  HIGH_CONTRAST_THEMES,
+  setHighContrast,
+  settled,
+  violations,
+} from './accessibility';
 import type { OpenPage } from './browser';
 import { buildPage, drawn, launch, openPage, picture, UI_LIBRARIES } from './browser';
-import { HIGH_CONTRAST_THEMES, settled, useHighContrast, violations } from './looks';
 import { Peer } from './peer';
 import type { Scene } from './scenes';
 import { emptyScene, entry, handleHit, hazardScene, rejectedLookup, status } from './scenes';
@@ -569,7 +575,7 @@ describe.each(UI_LIBRARIES)('with %s', (library) => {
 
     test.each(HIGH_CONTRAST_THEMES)('right in %s', async (theme) => {
       await openDrawn();
-      await useHighContrast(page, theme);
+      await setHighContrast(page, theme);
       await next((scene) => (scene.lastLookup = rejectedLookup(String(scene.seq + 1))));
       await row('31').click();
       await page.locator('.detail .event').first().waitFor();
@@ -579,15 +585,3 @@ describe.each(UI_LIBRARIES)('with %s', (library) => {
     });
   });
 });
-
-async function fitsInWidth(page: Page): Promise<void> {
-  const { whole, grid } = await page.evaluate(() => {
-    const excess = (element: Element | null): number =>
-      element === null ? 0 : element.scrollWidth - element.clientWidth;
-    return {
-      whole: excess(document.querySelector('.page')),
-      grid: excess(document.querySelector('.grid')),
-    };
-  });
-  expect({ whole, grid }).toEqual({ whole: 0, grid: 0 });
-}

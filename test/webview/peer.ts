@@ -18,6 +18,7 @@ import type { MapRequest } from '../../daemon/protocol/map';
 import type { MethodName } from '../../daemon/protocol/rpc';
 import { METHODS, RPC_ERRORS, rpcRequest } from '../../daemon/protocol/rpc';
 import { lanesWindowOf } from './laneScenes';
+import type { WhySubject } from '../../daemon/protocol/why';
 import type { Scene } from './scenes';
 import { detailOf, windowOf } from './scenes';
 
@@ -180,13 +181,23 @@ export class Peer {
       }
       case 'row':
         return { result: { nodeid: scene.nodeidOfRow((params as { row: number }).row) } };
+      case 'why': {
+        const answer = scene.why?.((params as { about: WhySubject }).about);
+        if (answer === undefined) {
+          return {
+            error: { code: RPC_ERRORS.unknownMethod, message: 'There is no method “why”.' },
+          };
+        }
+        return typeof answer === 'string'
+          ? { error: { code: RPC_ERRORS.unknownEntry, message: answer } }
+          : { result: answer };
+      }
       case 'snapshot':
       case 'pages':
       case 'events.follow':
       case 'events.stop':
       case 'map.stop':
       case 'hazards':
-      case 'why':
       case 'judge':
       case 'debug.attach':
       case 'debug.heartbeat':

@@ -13,6 +13,7 @@ import type {
 import type { BudgetJson } from '../../daemon/protocol/budget';
 import type { LaneJson } from '../../daemon/protocol/lanes';
 import type { EntryDetail } from '../../daemon/protocol/rpc';
+import type { WhyJson, WhySubject } from '../../daemon/protocol/why';
 import { someBudget } from './budgetScenes';
 import { someLanes } from './laneScenes';
 
@@ -31,6 +32,8 @@ export interface Scene {
   budget: BudgetJson;
   /** Node ids of the tables' rows, where a test asks for one. */
   nodeidOfRow: (row: number) => string | null;
+  /** What is said to «why?»; left out: a daemon that does not know the question. */
+  why?: (about: WhySubject) => WhyJson | string;
 }
 
 const TIME = '2026-11-22T06:24:41.113Z';

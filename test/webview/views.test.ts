@@ -7,7 +7,7 @@ import type { OpenPage } from './browser';
 import { buildPage, drawn, launch, openPage, picture } from './browser';
 import { emptyBudget } from './budgetScenes';
 import { bar, lane, LANES_NOW, manyLanes } from './laneScenes';
-import { HIGH_CONTRAST_THEMES, settled, useHighContrast, violations } from './looks';
+import { HIGH_CONTRAST_THEMES, setHighContrast, settled, violations } from './accessibility';
 import { Peer } from './peer';
 import type { Scene } from './scenes';
 import { hazardScene } from './scenes';
@@ -471,7 +471,7 @@ describe('looks', () => {
 
   test.each(HIGH_CONTRAST_THEMES)('right in %s, and pass axe', async (theme) => {
     await openLanes();
-    await useHighContrast(page, theme);
+    await setHighContrast(page, theme);
     await lookAt(theme.replace('vscode-', ''));
   });
 });

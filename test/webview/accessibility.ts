@@ -1,12 +1,11 @@
-/** How the page looks: high contrast, axe-core, and when it has come to rest. */
+/** Themes that VS Code sets, and what axe finds in a page. */
 
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { Page } from 'playwright-core';
+import { expect } from 'vitest';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-
-export const HIGH_CONTRAST_THEMES = ['vscode-high-contrast', 'vscode-high-contrast-light'] as const;
 
 /** What VS Code sets in its two high-contrast themes, as far as the page reads it. */
 const HIGH_CONTRAST = {
@@ -56,12 +55,14 @@ const HIGH_CONTRAST = {
   },
 } as const;
 
-/** Makes the page look as it does in a high-contrast theme of VS Code. */
-export async function useHighContrast(
+export const HIGH_CONTRAST_THEMES = ['vscode-high-contrast', 'vscode-high-contrast-light'] as const;
+
+/** Makes the page look as in VS Code with a high-contrast theme. */
+export function setHighContrast(
   page: Page,
   theme: (typeof HIGH_CONTRAST_THEMES)[number],
 ): Promise<void> {
-  await page.evaluate(
+  return page.evaluate(
     ({ theme: name, variables }) => {
       document.documentElement.classList.remove('plain');
       for (const [variable, value] of Object.entries(variables)) {
@@ -116,4 +117,17 @@ export async function settled(page: Page): Promise<void> {
         );
       }),
   );
+}
+
+/** Nothing is cut off at the side. */
+export async function fitsInWidth(page: Page): Promise<void> {
+  const { whole, grid } = await page.evaluate(() => {
+    const excess = (element: Element | null): number =>
+      element === null ? 0 : element.scrollWidth - element.clientWidth;
+    return {
+      whole: excess(document.querySelector('.page')),
+      grid: excess(document.querySelector('.grid')),
+    };
+  });
+  expect({ whole, grid }).toEqual({ whole: 0, grid: 0 });
 }
