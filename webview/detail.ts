@@ -5,6 +5,7 @@ import type { EventJson, HazardJson, LookupJson } from '../daemon/protocol/json'
 import type { EntryDetail } from '../daemon/protocol/rpc';
 import type { WhyJson } from '../daemon/protocol/why';
 import { el } from './dom';
+import { explainLink } from './explainLink';
 import { copyGlyph, severityGlyph } from './glyphs';
 import { prose, whySections } from './why';
 import {
@@ -41,6 +42,8 @@ export interface DetailActions {
   readonly close: () => void;
   readonly copy: (text: string, what: string) => void;
   readonly reveal: (nodeid: string) => void;
+  /** Shows the page of a hazard, in VS Code. */
+  readonly hazardPage: (hazard: string) => void;
   /** Asks «why?» anew. */
   readonly explain: () => void;
 }
@@ -126,7 +129,7 @@ export function detailPanel(actions: DetailActions): DetailPanel {
             }),
             ...(state.detail === undefined
               ? [whyOf(explained)]
-              : sections(state.detail, whyOf(explained))),
+              : sections(state.detail, whyOf(explained), actions)),
           );
           return;
         case 'lookup':
@@ -141,19 +144,24 @@ export function detailPanel(actions: DetailActions): DetailPanel {
           heading.append(
             el('span', { class: 'detail-path', text: pathText(state.detail.row.entry) }),
           );
-          fill(...sections(state.detail, whyOf(explained)));
+          fill(...sections(state.detail, whyOf(explained), actions));
           return;
       }
     },
   };
 }
 
-function sections(detail: EntryDetail, why: HTMLElement): HTMLElement[] {
+function sections(detail: EntryDetail, why: HTMLElement, actions: DetailActions): HTMLElement[] {
   const { row, hazards, history } = detail;
   return [
     ...(hazards.length === 0
       ? []
-      : [section('Hazards', ...hazards.map((hazard) => hazardCard(hazard, row.entry.nodeid)))]),
+      : [
+          section(
+            'Hazards',
+            ...hazards.map((hazard) => hazardCard(hazard, row.entry.nodeid, actions)),
+          ),
+        ]),
     section('Entry', values(entryValues(detail))),
     why,
     section(
@@ -307,7 +315,7 @@ function revealButton(nodeid: string): HTMLElement {
   });
 }
 
-function hazardCard(hazard: HazardJson, shown: string): HTMLElement {
+function hazardCard(hazard: HazardJson, shown: string, actions: DetailActions): HTMLElement {
   const evidence = Object.entries(hazard.evidence).map(([name, value]) => ({
     // `oldGeneration` as words.
     name: name.replaceAll(/([a-z])([A-Z])/g, '$1 $2').toLowerCase(),
@@ -333,6 +341,7 @@ function hazardCard(hazard: HazardJson, shown: string): HTMLElement {
       'div',
       { class: 'hazard-nodes' },
       ...hazard.nodeids.filter((nodeid) => nodeid !== shown).map(revealButton),
+      explainLink(hazard.id, `What is ${hazard.id}?`, actions.hazardPage),
       el('span', { class: 'muted', text: `event ${hazard.seq}` }),
     ),
   );

@@ -19,6 +19,7 @@ const KEYS: readonly (readonly [keys: string, does: string])[] = [
   ['p', 'pause this view; the daemon goes on'],
   ['l', 'pin the lookup shown'],
   ['w', 'why that lookup was answered so'],
+  ['n, b', 'on a tour: next step, step before'],
   ['Escape', 'close the details; leave the search'],
   ['?', 'this list'],
 ];

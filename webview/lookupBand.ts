@@ -33,6 +33,8 @@ export interface LookupBand {
     kindOf: (nodeid: string) => EntryKindName | undefined,
   ): void;
   togglePin(): void;
+  /** Shows no lookup: a recording begins anew. */
+  clear(): void;
   /** Asks «why?» about the lookup shown. */
   why(): void;
   /** While a debugger has stopped a request, its place stands in for the newest lookup. */
@@ -149,6 +151,15 @@ export function lookupBand(
           dirty();
         }, FADE_MS);
       }
+      dirty();
+    },
+    clear() {
+      clearTimeout(sampling);
+      clearTimeout(fading);
+      sampling = undefined;
+      next = undefined;
+      shown = undefined;
+      pinned = false;
       dirty();
     },
     why() {

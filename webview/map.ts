@@ -6,6 +6,7 @@ import type { MapRequest, MapRow, MapWindow, Status } from '../daemon/protocol/m
 import { MAX_WINDOW_ROWS } from '../daemon/protocol/map';
 import { RPC_ERRORS } from '../daemon/protocol/rpc';
 import type { EntryDetail } from '../daemon/protocol/rpc';
+import type { TourState } from '../daemon/protocol/tour';
 import type { Target } from '../daemon/protocol/json';
 import { isPlainPage, openChannel } from './channel';
 import type { DetailState, Explained } from './detail';
@@ -22,6 +23,7 @@ import { screens } from './screens';
 import type { Phase } from './session';
 import { Session } from './session';
 import { splitter } from './splitter';
+import { tourBand } from './tourBand';
 import type { ViewState } from './viewState';
 import { readViewState } from './viewState';
 import { rowLine } from './words';
@@ -67,6 +69,7 @@ let paused = false;
 let pausedAt = 0n;
 let newestSeq = 0n;
 let detail: DetailState = { at: 'closed' };
+let tour: TourState | null = null;
 let explained: Explained = { at: 'asked' };
 let detailReadAt = -Infinity;
 let detailTimer: ReturnType<typeof setTimeout> | undefined;
@@ -84,6 +87,9 @@ const session = new Session((text) => channel.send(text), {
   phase: phaseChanged,
   window: windowArrived,
   status: statusArrived,
+  tourStep: (step) => {
+    if (tour !== null) tourArrived({ ...tour, step });
+  },
 });
 
 // --- the parts ----------------------------------------------------------------------------------
@@ -99,6 +105,8 @@ const top = header({
   pause: togglePause,
   help: help.open,
 });
+const guide = tourBand({ go: goToStep, reveal, explain: (hazard) => channel.explain(hazard) });
+top.element.append(guide.element);
 const band = lookupBand(dirty, reveal, explainLookup);
 const grid = new Grid(view.top, {
   moved() {
@@ -127,6 +135,7 @@ const panel = detailPanel({
   close: closeDetail,
   copy,
   reveal,
+  hazardPage: (hazard) => channel.explain(hazard),
   explain,
 });
 const border = splitter({
@@ -210,6 +219,7 @@ function phaseChanged(next: Phase): void {
       readDetail(view.selected);
       explain();
     }
+    if (target.kind === 'replay') session.tour().then(tourArrived, askedInVain);
   }
   dirty();
 }
@@ -245,6 +255,28 @@ function statusArrived(next: Status): void {
   notes.status(next);
   if (!paused) overview.changed();
   dirty();
+}
+
+/** The tour is at this step, and so are the tables. */
+function tourArrived(state: TourState | null): void {
+  const back = tour !== null && state !== null && state.step < tour.step;
+  tour = state;
+  guide.show(state);
+  if (back) {
+    band.clear();
+    newestSeq = 0n;
+  }
+  const [nodeid] = state?.steps[state.step]?.nodeids ?? [];
+  if (nodeid !== undefined) reveal(nodeid);
+  else if (state !== null) {
+    change({ selected: null });
+    detail = { at: 'closed' };
+  }
+  dirty();
+}
+
+function goToStep(step: number): void {
+  session.goTo(step).then(tourArrived, askedInVain);
 }
 
 function sawSeq(seq: string): void {
@@ -564,6 +596,12 @@ function pageKey(key: string): boolean {
     case 'l':
       band.togglePin();
       return true;
+    case 'n':
+      guide.next();
+      return tour !== null;
+    case 'b':
+      guide.back();
+      return tour !== null;
     case 'w':
       band.why();
       return true;

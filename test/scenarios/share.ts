@@ -490,7 +490,7 @@ export class Daemon {
     return this.events
       .slice(from)
       .filter(isLookup)
-      .filter(({ name }) => !name.startsWith(MARKER));
+      .filter(({ name }) => !isMarker(name));
   }
 
   /**
@@ -617,6 +617,11 @@ export interface Held {
 }
 
 const MARKER = '.settled-';
+
+/** Whether a name was looked up only to wait for what came before (`settle`). */
+export function isMarker(name: string): boolean {
+  return name.startsWith(MARKER);
+}
 
 export function isLookup(event: EventJson): event is LookupJson {
   return event.type === 'lookup';

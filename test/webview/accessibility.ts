@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { Page } from 'playwright-core';
+import { expect } from 'vitest';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
@@ -116,4 +117,17 @@ export async function settled(page: Page): Promise<void> {
         );
       }),
   );
+}
+
+/** Nothing is cut off at the side. */
+export async function fitsInWidth(page: Page): Promise<void> {
+  const { whole, grid } = await page.evaluate(() => {
+    const excess = (element: Element | null): number =>
+      element === null ? 0 : element.scrollWidth - element.clientWidth;
+    return {
+      whole: excess(document.querySelector('.page')),
+      grid: excess(document.querySelector('.grid')),
+    };
+  });
+  expect({ whole, grid }).toEqual({ whole: 0, grid: 0 });
 }

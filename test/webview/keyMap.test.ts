@@ -5,7 +5,13 @@
 
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { HIGH_CONTRAST_THEMES, setHighContrast, settled, violations } from './accessibility';
+import {
+  fitsInWidth,
+  HIGH_CONTRAST_THEMES,
+  setHighContrast,
+  settled,
+  violations,
+} from './accessibility';
 import type { OpenPage } from './browser';
 import { buildPage, drawn, launch, openPage, picture, UI_LIBRARIES } from './browser';
 import { Peer } from './peer';
@@ -579,15 +585,3 @@ describe.each(UI_LIBRARIES)('with %s', (library) => {
     });
   });
 });
-
-async function fitsInWidth(page: Page): Promise<void> {
-  const { whole, grid } = await page.evaluate(() => {
-    const excess = (element: Element | null): number =>
-      element === null ? 0 : element.scrollWidth - element.clientWidth;
-    return {
-      whole: excess(document.querySelector('.page')),
-      grid: excess(document.querySelector('.grid')),
-    };
-  });
-  expect({ whole, grid }).toEqual({ whole: 0, grid: 0 });
-}
