@@ -14,9 +14,12 @@ import type { Observation } from './observation';
 import { RESERVED } from './passthrough/descriptorLimit';
 import type { HostView } from './passthrough/hostView';
 import type { Log } from './passthrough/options';
+import type { ProbeAnswer } from './passthrough/probing';
 import { Prober } from './prober';
+import { ProbeRuns } from './probeRuns';
 import { ResourceWatch } from './resourceWatch';
 import type { Target } from './protocol/json';
+import type { ProbeMode } from './tables/hitKind';
 import type { VolumeFacts } from './tables/recorder';
 import type { FromWorker, ToWorker } from './workerMessages';
 import { CONTROL } from './workerMessages';
@@ -28,6 +31,8 @@ export interface Observers {
   restore(message: Extract<FromWorker, { type: 'tables' }>): void;
   /** Takes what the gate says. */
   debugged(report: DebugReport): void;
+  /** Takes what the file system's thread says of the entries that it tried. */
+  probed(answers: readonly ProbeAnswer[]): void;
   /** Takes the answer to a debugger's question. */
   openFiles(question: number, page: OpenFilesPage): void;
   /** Ends debugging: what is held goes on. Resolves when nothing is. */
@@ -41,6 +46,8 @@ export interface Observed {
   readonly ring: SharedArrayBuffer;
   readonly control: Int32Array;
   readonly view: HostView;
+  /** --probe: `never` tries no handle by itself. */
+  readonly probe: ProbeMode;
   readonly fdLimit: number;
   /** Makes the worker look at the control words and at what the gate is told. */
   readonly wake: () => void;
@@ -52,7 +59,7 @@ export async function startObservers(
   native: Addon,
   { listener, token }: Observation,
   files: PageFiles,
-  { target, ring, control, view, fdLimit, wake, commands }: Observed,
+  { target, ring, control, view, probe, fdLimit, wake, commands }: Observed,
   log: Log,
 ): Promise<Observers> {
   const volumes = new Map<number, VolumeFacts>();
@@ -65,6 +72,7 @@ export async function startObservers(
         if (event.type === 'hazard') debug.opened(event.hazard);
       },
       probe: (nodeid, because) => {
+        if (probe === 'never') return;
         const handle = model.tables.entry(nodeid)?.handle ?? null;
         if (handle !== null) prober.ask(nodeid, handle, because);
       },
@@ -126,6 +134,11 @@ export async function startObservers(
     },
     log: (text) => log('info', text),
   });
+  const probes = new ProbeRuns(model, view, {
+    ask: (nodeids) => send({ type: 'probe', nodeids }),
+    whenCaughtUp: (then) => follower.whenCaughtUp(then),
+    changed: () => server.changed(),
+  });
   const server = await startInspectorServer(
     listener,
     token,
@@ -134,6 +147,8 @@ export async function startObservers(
     files,
     inspectorLog,
     debug,
+    null,
+    probes,
   );
   const resources = new ResourceWatch(model, view, control, log, () => server.changed());
   follower.woken();
@@ -142,6 +157,7 @@ export async function startObservers(
     drain: () => follower.woken(),
     restore: ({ image, head }) => follower.restore(image, head),
     debugged: (report) => debug.report(report),
+    probed: (answers) => probes.answered(answers),
     openFiles: (question, page) => {
       questions.get(question)?.(page);
       questions.delete(question);
@@ -151,6 +167,7 @@ export async function startObservers(
       debug.over();
       follower.stop();
       prober.stop();
+      probes.close();
       resources.stop();
       await server.close('The daemon ended.');
     },

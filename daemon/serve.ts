@@ -7,6 +7,7 @@ import path from 'node:path';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import type { Addon } from '../native/index';
 import { limitSystemCalls } from './confinement/sandbox';
+import { errnoName } from './inspector/errnoName';
 import type { InspectAddress } from './inspector/listening';
 import { readPage } from './inspector/page';
 import type { Observation } from './observation';
@@ -101,6 +102,9 @@ export async function serveShare(
       case 'debug':
         observers?.debugged(message.report);
         return;
+      case 'probed':
+        observers?.probed(message.answers);
+        return;
       case 'openFiles':
         observers?.openFiles(message.question, message.page);
         return;
@@ -121,7 +125,7 @@ export async function serveShare(
     const view = place.enter();
     const ready = told(worker, 'ready');
     worker.postMessage(view);
-    const { effectiveHandles, fdLimit } = await ready;
+    const { effectiveHandles, handlesRefused, fdLimit } = await ready;
     if (ring !== null && observation !== null) {
       const target = {
         kind: 'serve',
@@ -132,13 +136,19 @@ export async function serveShare(
         inodeFileHandles: {
           requested: options.passthrough.inodeFileHandles,
           effective: effectiveHandles,
+          ...(handlesRefused === null
+            ? {}
+            : {
+                refused: { call: handlesRefused.call, errno: errnoName(handlesRefused.errno) },
+              }),
         },
         level: 'instrumented',
         complete: true,
         transport: source.transport,
       } as const;
       const wake = () => void native.signalEvent(source.controlFd);
-      const observed = { target, ring, control, view, fdLimit, wake, commands };
+      const { probe = 'hits' } = options.passthrough;
+      const observed = { target, ring, control, view, probe, fdLimit, wake, commands };
       observers = await startObservers(native, observation, page, observed, log);
     }
     place.ready();

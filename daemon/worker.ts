@@ -62,6 +62,7 @@ function run(
   say({
     type: 'ready',
     effectiveHandles: fileSystem.effectiveHandles,
+    handlesRefused: fileSystem.handlesRefused,
     fdLimit: fileSystem.fdLimit,
   });
   // The runtime file is written before the first request is served (docs/protocol.md).
@@ -89,7 +90,9 @@ function run(
       say({ type: 'tables', image: tables.image(), head });
     }
     for (const command of commandsFrom(start.commands)) {
-      if (command.type !== 'openFiles') gate?.command(command);
+      if (command.type === 'probe') {
+        say({ type: 'probed', answers: fileSystem.probe(command.nodeids) });
+      } else if (command.type !== 'openFiles') gate?.command(command);
       else {
         const { type, question, from, count } = command;
         say({ type, question, page: fileSystem.openFiles(from, count) });

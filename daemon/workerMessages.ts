@@ -4,7 +4,10 @@ import type { MessagePort } from 'node:worker_threads';
 import type { DebugCommand, DebugReport } from './debug/spec';
 import type { OpenFilesPage } from './tables/gate';
 import type { PassthroughOptions } from './passthrough/options';
+import type { ProbeAnswer } from './passthrough/probing';
+import type { WorkingHandles } from './passthrough/workingHandles';
 import type { HandleMode } from './protocol/json';
+import type { Nodeid } from './tables/identity';
 import type { LookupRuleName } from './tables/lookupRule';
 import type { TablesImage } from './tables/inodeTables';
 
@@ -44,9 +47,11 @@ export const CONTROL = {
   words: 4,
 } as const;
 
-/** What a debugger wants. */
+/** What a debugger or an observer wants. */
 export type ToWorker =
   | DebugCommand
+  /** Tries what these entries hold. */
+  | { readonly type: 'probe'; readonly nodeids: readonly Nodeid[] }
   /** Answered with the same number. */
   | {
       readonly type: 'openFiles';
@@ -58,7 +63,12 @@ export type ToWorker =
 export type FromWorker =
   /** All of its program is loaded: it waits for a HostView. */
   | { readonly type: 'loaded' }
-  | { readonly type: 'ready'; readonly effectiveHandles: HandleMode; readonly fdLimit: number }
+  | {
+      readonly type: 'ready';
+      readonly effectiveHandles: HandleMode;
+      readonly handlesRefused: WorkingHandles['refused'];
+      readonly fdLimit: number;
+    }
   /** Events were published while the main thread slept. */
   | { readonly type: 'events' }
   /** The tables, and how far the ring was written when they were copied. */
@@ -69,5 +79,7 @@ export type FromWorker =
       readonly text: string;
     }
   | { readonly type: 'debug'; readonly report: DebugReport }
+  /** The answer to `probe`. */
+  | { readonly type: 'probed'; readonly answers: readonly ProbeAnswer[] }
   | { readonly type: 'openFiles'; readonly question: number; readonly page: OpenFilesPage }
   | { readonly type: 'ended'; readonly why: EndedWhy };

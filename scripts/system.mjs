@@ -36,6 +36,7 @@ const catalogue = {
   'mkfs.erofs': { program: 'mkfs.erofs', debianPackage: 'erofs-utils' },
   setfattr: { program: 'setfattr', debianPackage: 'attr' },
   setfacl: { program: 'setfacl', debianPackage: 'acl' },
+  setpriv: { program: 'setpriv', debianPackage: 'util-linux' },
   unshare: { program: 'unshare', debianPackage: 'util-linux' },
   rsync: { program: 'rsync', debianPackage: 'rsync' },
   sqlite3: { program: 'sqlite3', debianPackage: 'sqlite3' },

@@ -78,7 +78,7 @@ const SUITES = [
   },
   {
     name: 'scenarios',
-    components: [...FILE_SYSTEMS, 'git', 'mksquashfs'],
+    components: [...FILE_SYSTEMS, 'git', 'mksquashfs', 'mkfs.erofs', 'setpriv'],
     cannot: cannotMount,
     commands: [vitest('scenarios')],
   },

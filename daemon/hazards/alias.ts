@@ -5,7 +5,7 @@ import type { ProbeFinding } from '../tables/held';
 import { birthTimeText } from '../tables/held';
 import type { Nodeid } from '../tables/identity';
 import type { Evidence, HazardRule, HazardView } from './hazard';
-import { idsText } from './hazard';
+import { hasOtherIds, idsText } from './hazard';
 
 export const OVERLAYFS_SUPER_MAGIC = 0x794c7630;
 
@@ -73,6 +73,26 @@ export const unpinnedAlias: HazardRule = {
         `Node ${alias.nodeid} was answered from inodes_by_ids, but the file that it holds is not the one ` +
         'that was asked for: the guest reads and writes the other one. The open descriptor did not ' +
         'pin the number. Use `--inode-file-handles=prefer` or `mandatory`.',
+    };
+  },
+  // Nobody was answered wrongly yet: whoever gets the number next will be.
+  onProbe({ nodeid, held }, view) {
+    const entry = view.tables.entry(nodeid);
+    if (held == null || entry?.kind !== 'file' || !hasOtherIds(entry, held)) return null;
+    return {
+      key: String(nodeid),
+      severity: 'identity',
+      nodeids: [nodeid],
+      evidence: {
+        node: String(nodeid),
+        key: idsText(entry.ids),
+        held: idsText(held.ids),
+        heldLinks: held.nlink,
+      },
+      advice:
+        `The file that node ${nodeid} holds no longer has the numbers of its key: the next file that gets ` +
+        'them will be answered with this node. Let the guest drop its caches, and use ' +
+        '`--inode-file-handles=prefer` or `mandatory`.',
     };
   },
 };

@@ -7,7 +7,7 @@ import type { FileHandle } from '../tables/identity';
 
 const FILEID_INO32_GEN = 1;
 const FILEID_INO32_GEN_PARENT = 2;
-/** xfs with 64-bit inode numbers: ino u64, gen u32 (fs/xfs/xfs_export.h). */
+/** xfs with 64-bit inode numbers: ino u64, gen u32 (fs/xfs/xfs_export.h); erofs and FUSE alike. */
 const XFS_FILEID_TYPE_64FLAG = 0x80;
 /** tmpfs: generation u32, then ino u64 (mm/shmem.c). */
 const FILEID_INO64_GEN_SHMEM = 1;
@@ -33,6 +33,25 @@ export function generationOf(handle: FileHandle): bigint | null {
       return u32(bytes, 16);
     default:
       return null;
+  }
+}
+
+/**
+ * Whether the generation in a handle is 0, read from its padded words; false when the layout is
+ * unknown.
+ */
+export function isZeroGeneration(type: number, length: number, words: Int32Array): boolean {
+  if (length < 8) return false;
+  switch (type) {
+    case FILEID_INO32_GEN:
+      return words[length === 12 ? 0 : 1] === 0;
+    case FILEID_INO32_GEN_PARENT:
+      return words[1] === 0;
+    case XFS_FILEID_TYPE_64FLAG | FILEID_INO64_GEN_SHMEM:
+    case XFS_FILEID_TYPE_64FLAG | FILEID_INO32_GEN_PARENT:
+      return length >= 12 && words[2] === 0;
+    default:
+      return false;
   }
 }
 

@@ -1,6 +1,7 @@
 /** A hazard, as found: what it is, which entries it concerns, how it is known, what to do. */
 
 import type { LookupEvent, TableEvent } from '../tables/events';
+import type { HeldIdentity } from '../tables/held';
 import type { Ids, Nodeid } from '../tables/identity';
 import type { Entry, InodeTables } from '../tables/inodeTables';
 import type { Resources } from './resources';
@@ -33,12 +34,36 @@ export interface Probe {
   readonly errno: number;
   /** The lookup that made somebody ask. */
   readonly because: LookupEvent | null;
+  /** What the reference stands for, where that was looked at. */
+  readonly held?: HeldIdentity | null;
+  /** Whether the entry's mount still is among the mounts of the daemon, where that was looked at. */
+  readonly mounted?: boolean;
+}
+
+/** Whether a reference stands for something with other numbers than its entry's key. */
+export function hasOtherIds({ ids }: Entry, held: HeldIdentity): boolean {
+  const { ino, dev } = held.ids;
+  return ino !== ids.ino || dev.major !== ids.dev.major || dev.minor !== ids.dev.minor;
 }
 
 /** A probe's answer together with what was probed. */
 export interface ProbedEntry extends Probe {
   /** The entry when its probe was asked for; it may be gone by now. */
   readonly before: Entry | null;
+  /** Whether the lookup that made somebody ask was for the name that the entry had. */
+  readonly sameName: boolean;
+}
+
+/** What the check at start found. */
+export interface HandlesRefused {
+  readonly call: 'name_to_handle_at' | 'open_by_handle_at';
+  readonly errno: string;
+}
+
+export interface RecycledMount {
+  /** STATX_MNT_ID_UNIQUE. */
+  readonly before: number;
+  readonly now: number;
 }
 
 /** A name was looked up again and led elsewhere; both entries live. */
@@ -54,6 +79,14 @@ export interface HazardView {
   readonly tables: InodeTables;
   /** False in `never` mode, where every lookup is by ids and none of them is news. */
   readonly handlesExpected: boolean;
+  /** Why the handles that were asked for are not used; null when they are, or were not asked for. */
+  readonly handlesRefused: HandlesRefused | null;
+  /** f_type of a mount, or null while it is unknown. */
+  fsTypeOf(mntId: number): number | null;
+  /** The unique ids of two mounts that had this id one after the other, while that is news. */
+  recycledMount(mntId: number): RecycledMount | null;
+  /** The errno with which the guest last met an entry's handle, or 0. */
+  guestErrno(nodeid: Nodeid): number;
   /** Whether any entry on this mount has a handle. */
   mountHasHandles(mntId: number): boolean;
   /** Whether the entry was last looked up by this name in this directory, before this event. */

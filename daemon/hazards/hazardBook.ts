@@ -22,6 +22,8 @@ import { SEVERITIES, worse } from './hazard';
 import { duplicateInode, nodeidFlip, tablesDisagree } from './identityHazards';
 import { staleFallback } from './judged';
 import { keyLost, keyStolen } from './keys';
+import { handleNotOpenable, handleOutlivesMount, volatileHandle } from './handles';
+import { recycledMountId, zeroGenerationHandle } from './mountIdentity';
 import { bindMountTwins, mountFdUnresolvable, pinnedMount } from './mounts';
 import { guestMadeStale } from './names';
 import { handleStatMismatch, typeChange } from './objects';
@@ -43,9 +45,13 @@ export const HAZARD_RULES: readonly HazardRule[] = [
   unpinnedAlias,
   overlayHardLinkAlias,
   staleFallback,
+  volatileHandle,
+  zeroGenerationHandle,
+  recycledMountId,
   bindMountTwins,
   pinnedMount,
   mountFdUnresolvable,
+  handleNotOpenable,
   transientHandleFailure,
   descriptorExhaustion,
   zombies,
@@ -54,6 +60,7 @@ export const HAZARD_RULES: readonly HazardRule[] = [
   refcountAbuse,
   typeChange,
   handleStatMismatch,
+  handleOutlivesMount,
   guestMadeStale,
 ];
 
@@ -82,7 +89,7 @@ export class HazardBook {
   readonly #totals = new Map<string, number>();
   readonly #closed = new Map<string, number>();
   /** The entries whose probes were asked for, by the lookup that made somebody ask. */
-  readonly #asked = new WeakMap<LookupEvent, Entry>();
+  readonly #asked = new WeakMap<LookupEvent, { entry: Entry; sameName: boolean }>();
   readonly #bySeverity: Record<Severity, number> = {
     data: 0,
     error: 0,
@@ -121,10 +128,12 @@ export class HazardBook {
    * a millisecond, often before the answer is here; what was found then is reported and over.
    */
   probed(probe: Probe, seq: number): void {
-    const before = probe.because === null ? null : (this.#asked.get(probe.because) ?? null);
+    const asked = probe.because === null ? undefined : this.#asked.get(probe.because);
+    const before = asked?.entry ?? null;
+    const sameName = asked?.sameName ?? false;
     const { tables } = this.view;
     for (const rule of PROBE_RULES) {
-      const finding = rule.onProbe?.({ ...probe, before }, this.view) ?? null;
+      const finding = rule.onProbe?.({ ...probe, before, sameName }, this.view) ?? null;
       if (finding === null) continue;
       this.#found(rule, finding, seq);
       if (!finding.nodeids.every((nodeid) => tables.has(nodeid))) {
@@ -210,6 +219,11 @@ export class HazardBook {
     return this.#byNode.has(nodeid);
   }
 
+  /** Whether a hazard is open. @param key of its finding */
+  isOpen(id: string, key: string): boolean {
+    return this.#open.has(`${id} ${key}`);
+  }
+
   /** Whether a lookup of a name could end an open hazard. */
   get waitsForLookups(): boolean {
     return ENDING_RULES.some((rule) => (this.#totals.get(rule.id) ?? 0) > 0);
@@ -244,7 +258,8 @@ export class HazardBook {
     if (event.nodeid === null || event.byIds === null || event.byIds === event.nodeid) return;
     const other = this.view.tables.entry(event.byIds);
     if (other?.kind !== 'handle') return;
-    this.#asked.set(event, other);
+    const sameName = this.view.wasNamed(event.byIds, event.parent, event.name);
+    this.#asked.set(event, { entry: other, sameName });
     this.listener.probe(event.byIds, event);
   }
 

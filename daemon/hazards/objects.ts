@@ -1,7 +1,8 @@
 /** Entries that turn out to be another kind of object, or two objects in one: H30, H31. */
 
+import type { Nodeid } from '../tables/identity';
 import type { HazardRule } from './hazard';
-import { idsText } from './hazard';
+import { hasOtherIds, idsText } from './hazard';
 
 const S_IFMT = 0o170000;
 
@@ -50,9 +51,28 @@ export const typeChange: HazardRule = {
   },
 };
 
+function adviceOfTwo(nodeid: Nodeid): string {
+  return (
+    `The ids and the handle of node ${nodeid} belong to two files: something replaced the file ` +
+    'between the two calls. A daemon must make both from one descriptor, and this one does; ' +
+    'please report it with this evidence.'
+  );
+}
+
 export const handleStatMismatch: HazardRule = {
   id: 'H31',
   name: 'HANDLE/STAT TOCTTOU',
+  onProbe({ nodeid, held }, view) {
+    const entry = view.tables.entry(nodeid);
+    if (held == null || entry?.kind !== 'handle' || !hasOtherIds(entry, held)) return null;
+    return {
+      key: String(nodeid),
+      severity: 'identity',
+      nodeids: [nodeid],
+      evidence: { node: String(nodeid), asked: idsText(entry.ids), held: idsText(held.ids) },
+      advice: adviceOfTwo(nodeid),
+    };
+  },
   // The handle's own file has other numbers than the lookup found beside the handle.
   onEvent(event, view) {
     if (event.type !== 'lookup' || event.nodeid === null || event.handle === null) return null;
@@ -72,10 +92,7 @@ export const handleStatMismatch: HazardRule = {
         held: idsText(probed.held.ids),
         differs: probed.fields.join(', '),
       },
-      advice:
-        `The ids and the handle of node ${event.nodeid} belong to two files: something replaced the file ` +
-        'between the two calls. A daemon must make both from one descriptor, and this one does; ' +
-        'please report it with this evidence.',
+      advice: adviceOfTwo(event.nodeid),
     };
   },
 };

@@ -1,6 +1,7 @@
 /** Number reuse, as seen from the new file (H1) and from the old entry (H2). */
 
 import type { HazardRule } from './hazard';
+import { FUSE_SUPER_MAGIC, isVolatile } from './handles';
 import { idsText } from './hazard';
 import { generationOf } from './generation';
 
@@ -10,7 +11,9 @@ export const inodeNumberReuse: HazardRule = {
   id: 'H1',
   name: 'INODE-NUMBER REUSE',
   // REJECTED and a handle was made and the entry that had the number is gone.
-  onProbe({ nodeid: old, errno, because, before }) {
+  onProbe(probe) {
+    const { nodeid: old, errno, because, before } = probe;
+    if (isVolatile(probe)) return null;
     if (errno !== ESTALE || because?.hit !== 'fallback_rejected') return null;
     if (because.handle === null || because.nodeid === null || because.byIds !== old) return null;
     const was = before?.handle == null ? null : generationOf(before.handle);
@@ -40,23 +43,31 @@ const ADVICE_STALE =
   'The guest still counts a file that the host removed or replaced. Use `--cache=auto` or `never`, ' +
   'or do the deletion inside the guest.';
 
+const ADVICE_STALE_FUSE =
+  'The handle does not open any more. On a FUSE share that needs no change of the file: handles that ' +
+  'are not persistent are lost under memory pressure (H14). Use `--inode-file-handles=never` there.';
+
 export const staleHandleEntry: HazardRule = {
   id: 'H2',
   name: 'STALE-HANDLE ENTRY',
   // The guest met it: an operation on the entry failed with ESTALE.
-  onEvent(event, { tables }) {
+  onEvent(event, view) {
     if (event.type !== 'open_by_handle' || event.errno !== ESTALE) return null;
-    if (!tables.has(event.nodeid)) return null;
+    const entry = view.tables.entry(event.nodeid);
+    if (entry === undefined) return null;
+    const onFuse = view.fsTypeOf(entry.ids.mntId) === FUSE_SUPER_MAGIC;
     return {
       key: String(event.nodeid),
       severity: 'error',
       nodeids: [event.nodeid],
       evidence: { node: String(event.nodeid), guestSaw: 'ESTALE' },
-      advice: ADVICE_STALE,
+      advice: onFuse ? ADVICE_STALE_FUSE : ADVICE_STALE,
     };
   },
   // Nobody has met it yet: after a branch switch there are hundreds, and none of them matters.
-  onProbe({ nodeid, errno }, { tables }) {
+  onProbe(probe, { tables }) {
+    const { nodeid, errno } = probe;
+    if (isVolatile(probe)) return null;
     if (errno !== ESTALE || tables.entry(nodeid)?.kind !== 'handle') return null;
     return {
       key: String(nodeid),

@@ -19,6 +19,7 @@ import type { InspectorListener } from './listening';
 import { pageAddress } from './listening';
 import type { LiveModel } from './liveModel';
 import type { PageFiles } from './page';
+import type { ProbesOnDemand } from './probesOnDemand';
 
 /** The longest request a client may send. */
 const MAX_REQUEST_BYTES = 64 * 1024;
@@ -44,6 +45,7 @@ export interface InspectorServer {
  * @param files of the page
  * @param debug null for a target that can only be observed
  * @param tour null for a target that is no recording with steps
+ * @param probes null for a target whose entries cannot be tried
  * @throws when the socket cannot be used
  */
 export async function startInspectorServer(
@@ -55,6 +57,7 @@ export async function startInspectorServer(
   log: Log,
   debug: DebugLease | null = null,
   tour: Tour | null = null,
+  probes: ProbesOnDemand | null = null,
 ): Promise<InspectorServer> {
   const sessions = new Set<InspectorSession>();
   let now = { model, history };
@@ -79,7 +82,15 @@ export async function startInspectorServer(
       return;
     }
     sockets.handleUpgrade(request, socket, head, (client) => {
-      const session = new InspectorSession(client, now.model, now.history, log, debug, tour);
+      const session = new InspectorSession(
+        client,
+        now.model,
+        now.history,
+        log,
+        debug,
+        tour,
+        probes,
+      );
       sessions.add(session);
       client.on('close', () => sessions.delete(session));
     });

@@ -38,6 +38,7 @@ import { LanesView } from './laneWindow';
 import type { LiveModel } from './liveModel';
 import { judgement } from './judgement';
 import { pastOf } from './past';
+import type { ProbesOnDemand } from './probesOnDemand';
 import { RpcError } from './rpcError';
 
 /** Unsent bytes above which nothing more is put on the way. */
@@ -93,7 +94,10 @@ export class InspectorSession {
   #tourStep: number | null = null;
   readonly #debugger: Debugger;
 
-  /** @param tour null for a target that is no recording with steps */
+  /**
+   * @param tour null for a target that is no recording with steps
+   * @param probes null for a target whose entries cannot be tried
+   */
   constructor(
     private readonly socket: WebSocket,
     private model: LiveModel,
@@ -101,6 +105,7 @@ export class InspectorSession {
     private readonly log: Log,
     private readonly debug: DebugLease | null,
     private readonly tour: Tour | null,
+    private readonly probes: ProbesOnDemand | null,
   ) {
     const clientOf = () => this.#client;
     this.#debugger = {
@@ -115,6 +120,7 @@ export class InspectorSession {
     socket.on('close', () => {
       this.#stopTimer();
       this.debug?.leave(this.#debugger, 'disconnected');
+      this.probes?.stop(this.#debugger);
     });
   }
 
@@ -308,6 +314,16 @@ export class InspectorSession {
         this.#tourStep = state.step;
         return state;
       }
+      case 'probe.start': {
+        const request = parse('probe.start', params);
+        if (this.probes === null) {
+          throw new RpcError(RPC_ERRORS.notProbed, 'The entries of this target cannot be probed.');
+        }
+        return this.probes.start(this.#debugger, request);
+      }
+      case 'probe.stop':
+        this.probes?.stop(this.#debugger);
+        return {};
       case 'debug.attach':
       case 'debug.heartbeat':
       case 'debug.detach':

@@ -3,9 +3,12 @@
  * hold: names, hazards, counters, what is wrong with each key and since when.
  */
 
-import type { Hazard, HazardView, NameChange, Probe } from '../hazards/hazard';
+import { isZeroGeneration } from '../hazards/generation';
+import type { Hazard, HazardView, NameChange, Probe, RecycledMount } from '../hazards/hazard';
 import { idsText } from '../hazards/hazard';
+import { FUSE_SUPER_MAGIC } from '../hazards/handles';
 import { HazardBook } from '../hazards/hazardBook';
+import { mountKey } from '../hazards/mountIdentity';
 import type { InspectorEvent } from '../protocol/eventJson';
 import { isoTime } from '../protocol/eventJson';
 import type { Counters, Target } from '../protocol/json';
@@ -36,6 +39,8 @@ interface Anomaly {
   idsChanged?: { time: number; by: Nodeid };
   handleChanged?: { time: number; by: Nodeid };
   probeErrno?: number;
+  /** With which the guest met the entry's handle. */
+  guestErrno?: number;
 }
 
 /** Entries of one directory by their newest name. */
@@ -47,6 +52,7 @@ export interface DirectoryCount {
 }
 
 const S_IFMT = 0o170000;
+const S_IFDIR = 0o040000;
 
 /** Lookups that a viewer may still want to see flash. */
 const RECENT = 512;
@@ -98,6 +104,10 @@ export class LiveModel {
   };
   /** Living file entries that lost their ids key, by those ids. */
   readonly #filesWithoutKey = new Map<string, Nodeid>();
+  /** What was heard of mounts; the newest is believed. */
+  readonly #volumes = new Map<number, Pick<VolumeFacts, 'mntIdUnique' | 'fsType'>>();
+  /** Mounts whose id was another mount's before, until a lookup there has told so. */
+  readonly #recycled = new Map<number, RecycledMount>();
   #forgets = 0;
   #staleReplies = 0;
   /** Node ids that were forgotten, the oldest first; of sources that might give one twice. */
@@ -118,6 +128,10 @@ export class LiveModel {
     const view: HazardView = {
       tables: this.tables,
       handlesExpected: target.inodeFileHandles.effective !== 'never',
+      handlesRefused: target.inodeFileHandles.refused ?? null,
+      fsTypeOf: (mntId) => this.#volumes.get(mntId)?.fsType ?? null,
+      recycledMount: (mntId) => this.#recycled.get(mntId) ?? null,
+      guestErrno: (nodeid) => this.#anomalies.get(nodeid)?.guestErrno ?? 0,
       mountHasHandles: (mntId) => this.budget.mounts.hasHandles(mntId),
       wasNamed: (nodeid, parent, name) => {
         const row = this.tables.rowOf(nodeid);
@@ -152,8 +166,20 @@ export class LiveModel {
     this.listener.event(event);
     this.#note(event);
     this.hazards.judge(event);
+    if (event.type === 'lookup' && event.nodeid !== null && event.ids !== null) {
+      this.#recycled.delete(event.ids.mntId);
+    }
     if (event.type === 'lookup' && event.probe === 'different') this.#noteAlias(event);
     this.#name(event);
+  }
+
+  /** Hears of a mount, before the lookup that has met it. */
+  volume({ mntId, mntIdUnique, fsType }: VolumeFacts): void {
+    const before = this.#volumes.get(mntId)?.mntIdUnique ?? null;
+    if (before !== null && mntIdUnique !== null && before !== mntIdUnique) {
+      this.#recycled.set(mntId, { before, now: mntIdUnique });
+    }
+    this.#volumes.set(mntId, { mntIdUnique, fsType });
   }
 
   /**
@@ -163,11 +189,12 @@ export class LiveModel {
    * @returns whether it was taken
    */
   foldPlain(record: RecordGlance): boolean {
-    if (!record.plain || this.#filesWithoutKey.size > 0) return false;
+    if (!record.plain || this.#filesWithoutKey.size > 0 || this.#recycled.size > 0) return false;
     if (record.kind === 'lookup') {
       const ordinary = record.hit !== 'fallback_hit' && record.hit !== 'fallback_rejected';
       if (!ordinary || this.hazards.waitsForLookups) return false;
       if (this.#isNews(record) || this.#changesType(record)) return false;
+      if (record.inserted && this.#isFirstOfZeroGeneration(record)) return false;
       this.#foldPlainLookup(record);
     } else if (record.kind === 'forget') {
       const { removed, nodeid } = record;
@@ -184,6 +211,15 @@ export class LiveModel {
   #changesType({ nodeid, inserted, mode }: RecordGlance): boolean {
     if (nodeid === 0 || inserted) return false;
     return ((this.tables.modeOf(nodeid) ^ mode) & S_IFMT) !== 0;
+  }
+
+  /** Its mount makes handles without generations, and nobody has said so yet (H15). */
+  #isFirstOfZeroGeneration({ candidate, mode }: RecordGlance): boolean {
+    const { handleType, handleLength, handleWords, mntId } = candidate;
+    if (!isZeroGeneration(handleType, handleLength, handleWords)) return false;
+    if ((mode & S_IFMT) === S_IFDIR) return false;
+    if (this.#volumes.get(mntId)?.fsType === FUSE_SUPER_MAGIC) return false;
+    return !this.hazards.isOpen('H15', mountKey(mntId));
   }
 
   #foldPlainLookup(record: RecordGlance): void {
@@ -250,7 +286,7 @@ export class LiveModel {
     if (probe.errno !== 0 && this.tables.has(probe.nodeid)) {
       this.#anomaly(probe.nodeid).probeErrno = probe.errno;
       this.lanes.stale(probe.nodeid, probe.errno, this.#time);
-    }
+    } else delete this.#anomalies.get(probe.nodeid)?.probeErrno;
     this.hazards.probed(probe, this.nextSeq - 1);
     this.refresh(probe.nodeid);
     this.version++;
@@ -358,6 +394,7 @@ export class LiveModel {
       case 'lookup':
         this.lastLookupSeq = event.seq;
         this.#newest = event;
+        this.#noteVolume(event);
         this.#hits[event.nodeid === null ? 'error' : event.hit]++;
         if (event.nodeid !== null) this.#touch(event.nodeid, event.seq);
         else this.#noteRefusal(event);
@@ -390,7 +427,9 @@ export class LiveModel {
       case 'open_by_handle':
         if (event.errno === ESTALE) this.#staleReplies++;
         if (this.tables.has(event.nodeid)) {
-          this.#anomaly(event.nodeid).probeErrno = event.errno;
+          const anomaly = this.#anomaly(event.nodeid);
+          anomaly.probeErrno = event.errno;
+          anomaly.guestErrno = event.errno;
           this.lanes.stale(event.nodeid, event.errno, event.time);
           this.refresh(event.nodeid);
         }
@@ -412,6 +451,13 @@ export class LiveModel {
       case 'injected':
         return;
     }
+  }
+
+  /** A recording tells of mounts only beside its lookups. */
+  #noteVolume({ ids, spare }: LookupEvent): void {
+    if (ids === null || spare?.fsType == null) return;
+    const { mntIdUnique, fsType } = spare;
+    this.volume({ mntId: ids.mntId, mntIdUnique, fsType });
   }
 
   /** A number has a new owner. */

@@ -51,6 +51,7 @@ export class RingFollower {
       event: (event) => model.fold(event),
       volume: (facts) => {
         volumes.set(facts.mntId, facts);
+        model.volume(facts);
         model.lanes.mounted(facts);
       },
     };

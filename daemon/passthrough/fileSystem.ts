@@ -46,8 +46,11 @@ import { MountFds } from './mountFds';
 import { OpenFiles } from './openFiles';
 import { OPERATION_OF, isSilent } from './operations';
 import type { HandleMode, Log, PassthroughOptions } from './options';
+import type { ProbeAnswer } from './probing';
+import { tryEntry } from './probing';
 import { requestSource } from './requestSource';
 import { endSession, init } from './session';
+import type { WorkingHandles } from './workingHandles';
 import { workingHandleMode } from './workingHandles';
 
 const O_PATH = 0x200000;
@@ -56,9 +59,13 @@ const LONGEST_REQUEST = MAX_WRITE + 4096;
 export interface FileSystem extends RequestHandler {
   /** --inode-file-handles as it really is, after the check at start. */
   readonly effectiveHandles: HandleMode;
+  /** Why these are other handles than were asked for. */
+  readonly handlesRefused: WorkingHandles['refused'];
   /** Descriptors that the guest may make the daemon hold, and holds now. */
   readonly fdLimit: number;
   fdsUsed(): number;
+  /** Tries what entries hold; those that are gone are left out. Between two requests. */
+  probe(nodeids: readonly Nodeid[]): ProbeAnswer[];
   /** How often the guest got ENFILE because it holds all that it may have. */
   fdsRefused(): number;
   /** What the guest has open, `count` from the `from`th on, in the order of opening. */
@@ -101,7 +108,8 @@ export function createFileSystem(
   }
   const mountFds = new MountFds(native, log, view);
   const wanted = options.inodeFileHandles;
-  const handles = workingHandleMode(native, mountFds, rootFd, options.sharedDir, wanted, log);
+  const working = workingHandleMode(native, mountFds, rootFd, options.sharedDir, wanted, log);
+  const handles = working.mode;
 
   const trace = new LookupTrace();
   trace.nameBuffer = memory.u8;
@@ -145,6 +153,7 @@ export function createFileSystem(
   return {
     memory,
     effectiveHandles: handles,
+    handlesRefused: working.refused,
     fdLimit: context.fdLimit,
     standsAlone() {
       const opcode = memory.u32[(REQUEST + IN_OPCODE) >> 2] ?? 0;
@@ -153,6 +162,7 @@ export function createFileSystem(
     letGo: () => gate.letGo(),
     reset: () => endSession(context),
     fdsUsed: () => usedFds(context),
+    probe: (nodeids) => nodeids.flatMap((nodeid) => tryEntry(context, nodeid) ?? []),
     fdsRefused: () => context.refusals,
     openFiles: (from, count) => context.openFiles.page(from, count),
     handle: (length, channel) => handle(context, rootFd, length, channel),

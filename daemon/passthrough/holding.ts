@@ -22,7 +22,8 @@ function keep(context: Context): () => void {
   const before = u8.slice(0, REQUEST);
   const request = u8.slice(REQUEST, end);
   const reply = u8.slice(REPLY, REPLY + pending);
-  const { candidate, ...lookup } = trace;
+  const { candidate, held, ...lookup } = trace;
+  const { differences, errno } = held;
   const found = Object.assign({}, candidate, { handleWords: candidate.handleWords.slice() });
   const asked = { ...tables.asked };
   const inserted = { ...tables.inserted };
@@ -37,6 +38,7 @@ function keep(context: Context): () => void {
     candidate.handleWords.set(handleWords);
     Object.assign(candidate, rest);
     Object.assign(trace, lookup);
+    Object.assign(held, { differences, errno });
     Object.assign(tables.asked, asked);
     Object.assign(tables.inserted, inserted);
     Object.assign(tables.forgotten, forgotten);

@@ -43,6 +43,12 @@ export function mountPointOf(view: HostView, mntId: number): Buffer | undefined 
   return undefined;
 }
 
+/** The ids of all mounts that this process has. */
+export function mountIds(view: HostView): ReadonlySet<number> {
+  const lines = readMountInfo(view).split('\n');
+  return new Set(lines.filter((line) => line !== '').map((line) => parseInt(line, 10)));
+}
+
 /** mountinfo as it is now; latin1 keeps every byte of a path as one character. */
 export function readMountInfo({ proc }: HostView): string {
   return proc === null

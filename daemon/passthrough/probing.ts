@@ -4,9 +4,10 @@
  * tables look perfectly healthy.
  */
 
-import { COMPARE_INODES, PROBE_RECORD, SLOT_THIRD } from '../../native/index';
+import { COMPARE_INODES, PROBE_RECORD, RESULT_FAILED_SLOT, SLOT_THIRD } from '../../native/index';
 import { NO_HANDLE } from '../tables/candidate';
-import { DECIDING_FIELDS } from '../tables/held';
+import type { HeldIdentity } from '../tables/held';
+import { DECIDING_FIELDS, HeldTrace } from '../tables/held';
 import type { Nodeid } from '../tables/identity';
 import type { Context } from './context';
 import { ENOENT, ESTALE } from './errno';
@@ -45,6 +46,42 @@ export function probe(context: Context, nodeid: Nodeid, record: number): void {
   trace.probe = (found & DECIDING_FIELDS) === 0 ? 'same' : 'different';
   held.differences = found;
   identify(context, PROBE_RECORD, held);
+}
+
+/** What an entry's own reference says when somebody asks: the file, or the errno. */
+export interface ProbeAnswer {
+  readonly nodeid: Nodeid;
+  readonly errno: number;
+  readonly held: HeldIdentity | null;
+}
+
+/** @returns null when there is no such entry, or it holds nothing */
+export function tryEntry(context: Context, nodeid: Nodeid): ProbeAnswer | null {
+  const { memory, native } = context;
+  if (describe(context, SLOT_THIRD, nodeid) < 0) return null;
+  const errno = -native.probe(SLOT_THIRD, 0, PROBE_RECORD);
+  if (errno > 0) {
+    // Not the failure of a request.
+    memory.i32[RESULT_FAILED_SLOT >> 2] = -1;
+    return { nodeid, errno, held: null };
+  }
+  const found = new HeldTrace();
+  identify(context, PROBE_RECORD, found);
+  return { nodeid, errno: 0, held: heldIdentity(found) };
+}
+
+function heldIdentity(found: HeldTrace): HeldIdentity {
+  const { candidate, nlink, btimeSeconds, btimeNanoseconds, subvol } = found;
+  const { inoLow, inoHigh, devMajor, devMinor, mntId, mode } = candidate;
+  const ino = (BigInt(inoHigh >>> 0) << 32n) | BigInt(inoLow >>> 0);
+  return {
+    ids: { ino, dev: { major: devMajor, minor: devMinor }, mntId },
+    mode,
+    handle: null,
+    nlink,
+    btime: btimeSeconds === -1 ? null : { seconds: btimeSeconds, nanoseconds: btimeNanoseconds },
+    subvol: subvol === -1 ? null : subvol,
+  };
 }
 
 /** Where statx cannot tell two files apart: an overlay's hard links. */

@@ -6,10 +6,19 @@ import type { HandleMode, Log } from './options';
 
 const O_PATH = 0x200000;
 
+export interface WorkingHandles {
+  readonly mode: HandleMode;
+  /** The call that failed at the start, when handles were asked for and are not used. */
+  readonly refused: {
+    readonly call: 'name_to_handle_at' | 'open_by_handle_at';
+    readonly errno: number;
+  } | null;
+}
+
 /**
  * Makes and opens the root's handle.
  *
- * @returns the mode to work in: `never` when `prefer` was asked for and handles do not work
+ * @returns the mode to work in: `never` when `prefer` was asked for and handles do not work, and why
  * @throws Error when `mandatory` cannot be kept, or the root's mount cannot be opened
  */
 export function workingHandleMode(
@@ -19,11 +28,12 @@ export function workingHandleMode(
   sharedDir: string,
   wanted: HandleMode,
   log: Log,
-): HandleMode {
-  if (wanted === 'never') return 'never';
+): WorkingHandles {
+  if (wanted === 'never') return { mode: 'never', refused: null };
   const handle = native.nameToHandle(rootFd, '');
   if (typeof handle === 'number') {
-    return without(wanted, log, `${sharedDir} makes no file handles (errno ${-handle})`);
+    const refused = { call: 'name_to_handle_at', errno: -handle } as const;
+    return without(wanted, log, `${sharedDir} makes no file handles (errno ${-handle})`, refused);
   }
   const mountFd = mountFds.acquire(handle.mntId);
   if (mountFd < 0) {
@@ -36,16 +46,27 @@ export function workingHandleMode(
   mountFds.release(handle.mntId);
   if (fd < 0) {
     const cause = -fd === 1 ? 'it needs CAP_DAC_READ_SEARCH, that is root' : `errno ${-fd}`;
-    return without(wanted, log, `a file handle of ${sharedDir} cannot be opened: ${cause}`);
+    const refused = { call: 'open_by_handle_at', errno: -fd } as const;
+    return without(
+      wanted,
+      log,
+      `a file handle of ${sharedDir} cannot be opened: ${cause}`,
+      refused,
+    );
   }
   native.closeDescriptor(fd);
-  return wanted;
+  return { mode: wanted, refused: null };
 }
 
-function without(wanted: HandleMode, log: Log, why: string): HandleMode {
+function without(
+  wanted: HandleMode,
+  log: Log,
+  why: string,
+  refused: NonNullable<WorkingHandles['refused']>,
+): WorkingHandles {
   if (wanted === 'mandatory') {
     throw new Error(`--inode-file-handles=mandatory cannot be kept: ${why}. Use prefer or never.`);
   }
   log('warn', `No file handles are used: ${why}.`);
-  return 'never';
+  return { mode: 'never', refused };
 }

@@ -40,7 +40,17 @@ export const targetJson = v.object({
   implementation: v.string(),
   sharedDir: v.string(),
   lookupRule: v.picklist(LOOKUP_RULE_NAMES),
-  inodeFileHandles: v.object({ requested: handleMode, effective: handleMode }),
+  inodeFileHandles: v.object({
+    requested: handleMode,
+    effective: handleMode,
+    /** What failed at the start, when handles were asked for and are not used. */
+    refused: v.optional(
+      v.object({
+        call: v.picklist(['name_to_handle_at', 'open_by_handle_at']),
+        errno: v.string(),
+      }),
+    ),
+  }),
   level: v.picklist(['proc', 'probe', 'syscalls', 'tap', 'memory', 'instrumented']),
   complete: v.boolean(),
   /** How the guest reaches the daemon, for people: `/dev/fuse on DIR` or `vhost-user SOCKET`. */

@@ -22,7 +22,8 @@
  * | budget.watch  | {}               | BudgetJson; then `budget` notifications, at most one a second |
  * | budget.stop   | {}               | {}                                                           |
  *
- * The debugger's methods are in debug.ts, those of tours in tour.ts.
+ * The debugger's methods are in debug.ts, those of tours in tour.ts, those that
+ * probe in probe.ts.
  */
 
 import * as v from 'valibot';
@@ -40,6 +41,7 @@ import {
 } from './json';
 import { lanesRequest, lanesWindow } from './lanes';
 import { entryRow, mapRequest, mapWindow, overviewRequest, statusJson } from './map';
+import { PROBE_METHODS, PROBE_NOTIFICATIONS } from './probe';
 import { judgeRequest, judgeResult, whyRequest, whyResult } from './why';
 import { TOUR_METHODS, TOUR_NOTIFICATIONS } from './tour';
 
@@ -120,6 +122,7 @@ export const METHODS = {
   'budget.stop': { request: empty, result: empty },
   ...DEBUG_METHODS,
   ...TOUR_METHODS,
+  ...PROBE_METHODS,
 } as const;
 
 export type MethodName = keyof typeof METHODS;
@@ -138,6 +141,7 @@ export const NOTIFICATIONS = {
   budget: budgetJson,
   ...DEBUG_NOTIFICATIONS,
   ...TOUR_NOTIFICATIONS,
+  ...PROBE_NOTIFICATIONS,
 } as const;
 
 export type NotificationName = keyof typeof NOTIFICATIONS;
@@ -164,6 +168,8 @@ export const RPC_ERRORS = {
   notAttached: -32006,
   /** No such request is held (any more). */
   notHeld: -32007,
+  /** Another run of probes is under way, or this target's entries cannot be probed. */
+  notProbed: -32008,
 } as const;
 
 /** WebSocket close codes with which the daemon ends a connection; the reason is a sentence. */

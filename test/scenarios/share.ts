@@ -32,6 +32,7 @@ import type {
   Snapshot,
 } from '../../daemon/protocol/json';
 import { hazardJson } from '../../daemon/protocol/json';
+import type { ProbeProgress, ProbeRequest } from '../../daemon/protocol/probe';
 import { handleToJson } from '../../daemon/protocol/text';
 import type { ProbeMode } from '../../daemon/tables/hitKind';
 import type { LookupRuleName } from '../../daemon/tables/lookupRule';
@@ -244,6 +245,8 @@ export interface ServeOptions {
   readonly probe?: ProbeMode;
   /** The errno that strace makes name_to_handle_at return, and at which of a thread's calls. */
   readonly inject?: { readonly errno: string; readonly when: string };
+  /** A program that starts the daemon, with its arguments. */
+  readonly through?: readonly string[];
   readonly rlimitNofile?: number;
   /** A mount point to use again. */
   readonly mount?: string;
@@ -280,6 +283,7 @@ export async function serve(sharedDir: string, options: ServeOptions = {}): Prom
   const mount = options.mount ?? path.join(await workshopFolder(), `mount-${counter++}`);
   if (options.mount === undefined) fs.mkdirSync(mount);
   const command = [
+    ...(options.through ?? []),
     ...(inject === undefined ? [] : straceCommand(inject)),
     process.execPath,
     cli,
@@ -395,6 +399,18 @@ export class Daemon {
   /** Path of a name on the host. */
   host(name: string): string {
     return path.join(this.sharedDir, name);
+  }
+
+  /** Probes on demand; resolves with the last report of progress. */
+  async probe(request: ProbeRequest): Promise<ProbeProgress> {
+    const { client } = this.connection;
+    const ended = new Promise<ProbeProgress>((resolve) => {
+      client.on('probe', (progress) => {
+        if (progress.state !== 'running') resolve(progress);
+      });
+    });
+    await client.call('probe.start', request);
+    return ended;
   }
 
   snapshot(): Promise<Snapshot> {

@@ -169,6 +169,8 @@ export class Peer {
       case 'debug.evaluate':
       case 'tour.state':
       case 'tour.go':
+      case 'probe.start':
+      case 'probe.stop':
         return { error: { code: RPC_ERRORS.unknownMethod, message: `Not scripted: ${method}.` } };
     }
   }
