@@ -7,7 +7,7 @@ import * as fs from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
-import { BREAKPOINT_HELP, FAULT_HELP, parseBreakpoint, parseHits, stopText } from './debugText';
+import { BREAKPOINT_HELP, FAULT_HELP, parseHits, stopText } from './debugText';
 import type { Connection } from './inspector/connect';
 import { connect, findTarget } from './inspector/connect';
 import { readLeaseFile, removeLeaseFile, writeLeaseFile } from './inspector/leaseFile';
@@ -15,6 +15,7 @@ import type { InspectorClient } from './protocol/client';
 import { InspectorError } from './protocol/client';
 import type { BreakpointJson, FaultJson, StoppedJson } from './protocol/debug';
 import { breakpointJson, faultJson } from './protocol/debug';
+import { parseBreakpoint } from './protocol/breakpointText';
 import { faultText, parseFault } from './protocol/faultText';
 import type { CallOf, ResultOf } from './protocol/rpc';
 import { RPC_ERRORS } from './protocol/rpc';
@@ -169,9 +170,9 @@ function breakpointOf(
   id: number,
   { if: condition, hits, log }: Wishes,
 ): BreakpointJson {
-  const breakpoint = understood(() => parseBreakpoint(spec, id));
   return checked(breakpointJson, spec, {
-    ...breakpoint,
+    ...understood(() => parseBreakpoint(spec)),
+    id,
     ...(condition === undefined ? {} : { condition }),
     ...(hits === undefined ? {} : { hits }),
     ...(log === undefined ? {} : { log }),

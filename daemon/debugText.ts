@@ -1,11 +1,7 @@
-/** The debugger's verbs for people: breakpoints and faults as words, stops as lines. */
+/** The debugger's verbs for people: what they take, and stops as lines. */
 
-import { opcodesOf } from './fuse/opcodes';
 import type { BreakpointJson, StoppedJson } from './protocol/debug';
-import type { HitKind } from './tables/hitKind';
-import { HIT_KINDS } from './tables/hitKind';
-import type { Decision } from './tables/stops';
-import { DECISIONS, FAULT_CALLS } from './tables/stops';
+import { FAULT_CALLS } from './tables/stops';
 
 export const BREAKPOINT_HELP = `
 A SPEC is one or more words in one argument; all of them must hold:
@@ -22,7 +18,7 @@ A SPEC is one or more words in one argument; all of them must hold:
   key=ids:INO/MAJ:MIN/MNT   the key gets, changes or loses its owner
   key=handle:MNT/TYPE/HEX
   entry=ID                  the entry changes
-Any other word is a path. See docs/debugging.md.`;
+Any other word is a path; one of capitals alone needs path=README. See docs/debugging.md.`;
 
 export const FAULT_HELP = `
 A SPEC is CALL=ERRNO[:next|:every|:N][@GLOB], for example
@@ -30,102 +26,6 @@ A SPEC is CALL=ERRNO[:next|:every|:N][@GLOB], for example
   open_by_handle_at=ESTALE:every            every one
   statx=EIO:3                               the third
 Calls: ${FAULT_CALLS.join(', ')}.`;
-
-type Draft = { -readonly [K in keyof BreakpointJson]: BreakpointJson[K] };
-
-/** @throws Error with a sentence when a word cannot be understood */
-export function parseBreakpoint(spec: string, id: number): BreakpointJson {
-  const draft: Draft = { id };
-  const words = spec.split(/\s+/).filter((word) => word !== '');
-  if (words.length === 0) throw new Error('An empty SPEC asks for nothing.');
-  for (const word of words) {
-    const equals = word.indexOf('=');
-    if (equals === -1) addWord(draft, word);
-    else addField(draft, word.slice(0, equals), word.slice(equals + 1));
-  }
-  return draft;
-}
-
-function addWord(draft: Draft, word: string): void {
-  const decision = DECISIONS.find((known) => known === word);
-  const hit = HIT_KINDS.find((known) => known === word);
-  if (opcodesOf(word).length > 0) draft.operation = word;
-  else if (decision !== undefined) draft.decision = decision satisfies Decision;
-  else if (hit !== undefined) draft.hit = hit satisfies HitKind;
-  else draft.path = word;
-}
-
-function addField(draft: Draft, name: string, value: string): void {
-  switch (name) {
-    case 'op':
-      draft.operation = value;
-      return;
-    case 'path':
-      draft.path = value;
-      return;
-    case 'node':
-      draft.node = value;
-      return;
-    case 'entry':
-      draft.entry = value;
-      return;
-    case 'hazard':
-      draft.hazard = value;
-      return;
-    case 'errno':
-      draft.errno = value;
-      return;
-    case 'fds':
-      draft.fdsAbove = Number(value);
-      return;
-    case 'ids': {
-      const { ino, dev, mntId } = idsOf(value);
-      draft.ids = {
-        ino,
-        ...(dev === undefined ? {} : { dev }),
-        ...(mntId === undefined ? {} : { mntId }),
-      };
-      return;
-    }
-    case 'handle':
-      draft.handle = { bytes: value };
-      return;
-    case 'key':
-      draft.key = keyOf(value);
-      return;
-    default:
-      throw new Error(`“${name}=” is no criterion; break --help has them.`);
-  }
-}
-
-function idsOf(text: string): {
-  ino: string;
-  dev?: string | undefined;
-  mntId?: string | undefined;
-} {
-  const [ino = '', dev, mntId, ...rest] = text.split('/');
-  if (ino === '' || rest.length > 0) throw new Error(`Ids are INO/MAJ:MIN/MNT, not “${text}”.`);
-  return { ino, dev, mntId };
-}
-
-function keyOf(text: string): NonNullable<BreakpointJson['key']> {
-  const colon = text.indexOf(':');
-  const table = text.slice(0, colon);
-  const value = text.slice(colon + 1);
-  if (table === 'ids') {
-    const { ino, dev, mntId } = idsOf(value);
-    if (dev !== undefined && mntId !== undefined) {
-      return { table: 'inodes_by_ids', ids: { ino, dev, mntId } };
-    }
-  }
-  if (table === 'handle') {
-    const [mntId, type, bytes] = value.split('/');
-    if (mntId !== undefined && type !== undefined && bytes !== undefined) {
-      return { table: 'inodes_by_handle', handle: { mntId, type: Number(type), bytes } };
-    }
-  }
-  throw new Error(`A key is ids:INO/MAJ:MIN/MNT or handle:MNT/TYPE/HEX, not “${text}”.`);
-}
 
 /** @throws Error when it is none of the forms */
 export function parseHits(text: string): NonNullable<BreakpointJson['hits']> {

@@ -1,6 +1,7 @@
 /** The extension's beginning and end: makes the parts, joins them, takes them apart. */
 
 import * as vscode from 'vscode';
+import { registerBreakpoints } from './breakpoints';
 import { CheckReports } from './checkReports';
 import { reconnectUrl, registerCommands, startRequest } from './commands';
 import { adapterHost } from './core/adapterHost';
@@ -65,6 +66,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
         startRequest: (sharedDir) => startRequest(context, vscode.Uri.file(sharedDir)),
       }),
     ),
+    registerBreakpoints(),
     registerFaults(daemons, log),
   );
   started.failed.on(({ sharedDir, exit }) => {

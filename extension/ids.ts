@@ -27,6 +27,7 @@ export const COMMANDS = {
   revealMount: `${PREFIX}.revealMount`,
   showLog: `${PREFIX}.showLog`,
   debugDaemon: `${PREFIX}.debugDaemon`,
+  addBreakpoint: `${PREFIX}.addBreakpoint`,
   injectFault: `${PREFIX}.injectFault`,
   clearFaults: `${PREFIX}.clearFaults`,
   openRule: `${PREFIX}.openRule`,

@@ -30,22 +30,35 @@ const node = {
   external: ['bufferutil', 'utf-8-validate', 'vscode'],
 };
 
+/**
+ * Bundles programs for Node.
+ *
+ * @param {Record<string, string>} entryPoints files by the names that the programs get
+ * @param {string} outdir
+ * @param {import('esbuild').BuildOptions} [more]
+ */
+export async function bundleForNode(entryPoints, outdir, more = {}) {
+  await build({ ...node, entryPoints, outdir, ...more });
+}
+
+/**
+ * Bundles the daemon and its worker, which must stand side by side.
+ *
+ * @param {string} outdir
+ * @returns {Promise<string>} the program
+ */
+export async function bundleDaemon(outdir) {
+  await bundleForNode({ cli: 'daemon/cli.ts', worker: 'daemon/worker.ts' }, outdir);
+  return path.resolve(root, outdir, 'cli.js');
+}
+
 export async function buildAll() {
   const { buildAddon } = await import('../native/build.mjs');
   await buildAddon();
   await mkdir(dist, { recursive: true });
   await Promise.all([
-    build({
-      ...node,
-      entryPoints: { cli: 'daemon/cli.ts', worker: 'daemon/worker.ts' },
-      outdir: 'dist/daemon',
-    }),
-    build({
-      ...node,
-      entryPoints: { extension: 'extension/extension.ts' },
-      outdir: 'dist/extension',
-      minify: true,
-    }),
+    bundleDaemon('dist/daemon'),
+    bundleForNode({ extension: 'extension/extension.ts' }, 'dist/extension', { minify: true }),
     build({
       ...common,
       platform: 'browser',

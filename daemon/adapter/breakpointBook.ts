@@ -6,7 +6,8 @@
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import type { InspectorClient } from '../protocol/client';
 import type { BreakpointJson } from '../protocol/debug';
-import type { ExceptionFilter, Wanted } from './breakpoints';
+import type { Wanted } from '../protocol/breakpointText';
+import type { ExceptionFilter } from './breakpoints';
 
 /** `source:PATH` for each document. */
 export type Kind = 'function' | 'data' | 'exception' | `source:${string}`;

@@ -1,12 +1,8 @@
 /** Breakpoints as clients of the Debug Adapter Protocol write them, in the daemon's words. */
 
 import type { DebugProtocol } from '@vscode/debugprotocol';
+import type { Wanted } from '../protocol/breakpointText';
 import type { BreakpointJson } from '../protocol/debug';
-import { HIT_KINDS } from '../tables/hitKind';
-import { DECISIONS } from '../tables/stops';
-
-/** A breakpoint without the number that it gets when it is armed. */
-export type Wanted = Omit<BreakpointJson, 'id'>;
 
 export interface ExceptionFilter {
   readonly filter: string;
@@ -55,30 +51,6 @@ export const EXCEPTION_FILTERS: readonly ExceptionFilter[] = [
     wanted: [{ errno: '*' }],
   },
 ];
-
-/**
- * A function breakpoint's name: an operation (`LOOKUP`), a decision (`fallback_rejected`), a hit
- * kind (`miss`), or several of them, with a path glob at the end: `LOOKUP by_ids src/**`.
- *
- * @throws Error with a sentence when it names nothing
- */
-export function functionBreakpoint(name: string): Wanted {
-  const words = name.split(/\s+/).filter((word) => word !== '');
-  let wanted: Wanted = {};
-  for (const word of words) {
-    const decision = DECISIONS.find((known) => known === word);
-    const hit = HIT_KINDS.find((known) => known === word);
-    if (decision !== undefined) wanted = { ...wanted, decision };
-    else if (hit !== undefined) wanted = { ...wanted, hit };
-    else if (/^[A-Z_]{1,30}$/.test(word)) wanted = { ...wanted, operation: word };
-    else if (wanted.path === undefined) wanted = { ...wanted, path: word };
-    else throw new Error(`“${word}” is one word too many: there is a path already.`);
-  }
-  if (words.length > 0) return wanted;
-  throw new Error(
-    `Name an operation such as LOOKUP, or a decision: ${DECISIONS.join(', ')}; or both.`,
-  );
-}
 
 /**
  * Adds what a client can say of every kind of breakpoint.

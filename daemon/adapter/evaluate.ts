@@ -2,8 +2,10 @@
 
 import type { InspectorClient } from '../protocol/client';
 import type { StoppedJson } from '../protocol/debug';
-import type { Wanted } from './breakpoints';
+import type { Wanted } from '../protocol/breakpointText';
+import { FAULT_CALLS } from '../tables/stops';
 import type { Shown } from './shown';
+import { openFilesChildren } from './shownFiles';
 import {
   candidateShown,
   entriesOf,
@@ -18,14 +20,34 @@ import {
 const IDS = /^ids\s+([0-9]{1,20})(?:\/([0-9]+:[0-9]+)(?:\/([0-9]+))?)?$/;
 const HANDLE = /^handle\s+(?:([0-9]+)\/([0-9]+)\/)?([0-9a-f]+)…?$/i;
 
-/** Words that a client can offer while somebody types. */
-export const OFFERED = [
+/** Words that can be asked for. */
+const WORDS = [
   ...['node ', 'ids ', 'handle ', 'path ', 'inject ', 'faults', 'clear'],
-  ...['request', 'candidate', 'inodes_by_ids', 'inodes_by_handle', 'handleErrno', 'byHandle'],
+  ...[
+    'request',
+    'candidate',
+    'inodes_by_ids',
+    'inodes_by_handle',
+    'openFiles',
+    'handleErrno',
+    'byHandle',
+  ],
   ...['byIds', 'op', 'point', 'name', 'parent', 'ino', 'dev', 'mntId', 'mode', 'nlink', 'hit'],
   ...['answer', 'errno', 'uid', 'gid', 'pid', 'size', 'offset', 'lookup', 'forgotten', 'count'],
   ...['left', 'newName', 'unique', 'fdsUsed', 'fdsLimit'],
 ];
+
+/**
+ * What a client can offer while somebody types.
+ *
+ * @returns words that go on from the last one typed, and how many characters of it they replace
+ */
+export function offeredAfter(typed: string): { words: readonly string[]; replaced: number } {
+  const call = /^\s*inject\s+([a-z_]*)$/.exec(typed)?.[1];
+  const last = call ?? /[A-Za-z_]*$/.exec(typed)?.[0] ?? '';
+  const known = call === undefined ? WORDS : FAULT_CALLS.map((name) => `${name}=`);
+  return { words: known.filter((word) => word.startsWith(last)), replaced: last.length };
+}
 
 /**
  * @param stop the stop that it is about; null while nothing is stopped
@@ -40,7 +62,7 @@ export async function evaluate(
   if (asked !== null) return asked;
   if (stop === null) {
     throw new Error(
-      'Nothing is stopped. Ask for node 3, ids 12/7:0/74, handle 0c00…, path f, inodes_by_ids or inodes_by_handle.',
+      'Nothing is stopped. Ask for node 3, ids 12/7:0/74, handle 0c00…, path f, inodes_by_ids, inodes_by_handle or openFiles.',
     );
   }
   const part = partOf(stop, expression);
@@ -82,6 +104,11 @@ async function askTables(client: InspectorClient, expression: string): Promise<S
     const children = await tableChildren(client, expression);
     const rows = children.kind === 'indexed' ? children.count : 0;
     return { name: expression, value: `${rows} ${rows === 1 ? 'row' : 'rows'}`, children };
+  }
+  if (expression === 'openFiles') {
+    const children = await openFilesChildren(client);
+    const files = children.kind === 'indexed' ? children.count : 0;
+    return { name: expression, value: `${files} open`, children };
   }
   return null;
 }

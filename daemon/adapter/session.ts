@@ -14,7 +14,7 @@ import type { Kind, Wish } from './breakpointBook';
 import { BreakpointBook } from './breakpointBook';
 import type { Body, Commands, Handlers } from './commands';
 import { CAPABILITIES } from './commands';
-import { OFFERED, evaluate, watchOf } from './evaluate';
+import { evaluate, offeredAfter, watchOf } from './evaluate';
 import { Faults, faultCommand, withoutState } from './faults';
 import type { AdapterHost, Connection } from './host';
 import type { Beginning, Link } from './link';
@@ -209,13 +209,9 @@ export class DebugAdapter extends ProtocolServer {
     },
     completions: ({ text, column }) => {
       const typed = text.slice(0, column - this.#origin.column);
-      const word = /[A-Za-z_]*$/.exec(typed)?.[0] ?? '';
-      const targets = OFFERED.filter((offer) => offer.startsWith(word)).map((label) => ({
-        label,
-        start: typed.length - word.length,
-        length: word.length,
-      }));
-      return { targets };
+      const { words, replaced } = offeredAfter(typed);
+      const start = typed.length - replaced;
+      return { targets: words.map((label) => ({ label, start, length: replaced })) };
     },
     source: () => ({ content: this.#attached.source.rule.text, mimeType: RULE_MIME_TYPE }),
     loadedSources: () => ({ sources: [this.#attached.source.source] }),

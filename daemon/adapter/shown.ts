@@ -12,7 +12,7 @@ import type { EntryRow, KeyState } from '../protocol/map';
 import type { NotificationOf, ResultOf } from '../protocol/rpc';
 import { MAX_PAGE_ROWS, RPC_ERRORS } from '../protocol/rpc';
 import type { TableName } from '../tables/events';
-import type { Wanted } from './breakpoints';
+import type { Wanted } from '../protocol/breakpointText';
 
 export interface Shown {
   readonly name: string;

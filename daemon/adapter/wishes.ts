@@ -2,16 +2,17 @@
 
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import * as v from 'valibot';
+import type { Wanted } from '../protocol/breakpointText';
+import { parseBreakpoint } from '../protocol/breakpointText';
 import { tableKeyJson } from '../protocol/debug';
 import { decimal } from '../protocol/json';
 import type { Wish } from './breakpointBook';
 import { wish } from './breakpointBook';
-import { EXCEPTION_FILTERS, functionBreakpoint, refined } from './breakpoints';
-import type { Wanted } from './breakpoints';
+import { EXCEPTION_FILTERS, refined } from './breakpoints';
 import type { RuleSource } from './stack';
 
 export function functionWish(one: DebugProtocol.FunctionBreakpoint): Wish {
-  return { wanted: wish(() => [refined(functionBreakpoint(one.name), one)]) };
+  return { wanted: wish(() => [refined(parseBreakpoint(one.name), one)]) };
 }
 
 export function exceptionWish({ filterId, condition }: DebugProtocol.ExceptionFilterOptions): Wish {

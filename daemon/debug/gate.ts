@@ -550,7 +550,8 @@ export class DebugGate implements Gate {
         (request.trace.handleErrno !== 0 ||
           (asked.hit !== 'handle_hit' && asked.hit !== 'miss') ||
           (point === 'inserted' &&
-            inserted.idsStolenFrom + inserted.handleStolenFrom !== NO_NODEID) ||
+            (inserted.idsStolenFrom + inserted.handleStolenFrom !== NO_NODEID ||
+              someoneHasNoKey(this.tables))) ||
           (point === 'claimed' && asked.byIds !== NO_NODEID && asked.byIds !== facts.answer))
       );
     }
@@ -760,8 +761,14 @@ function mayOpenHazard(trace: LookupTrace, tables: InodeTables): boolean {
   return (
     (byIds !== NO_NODEID && byIds !== answer) ||
     (byHandle !== NO_NODEID && byHandle !== answer) ||
-    tables.asked.hit === 'fallback_hit'
+    tables.asked.hit === 'fallback_hit' ||
+    (answer === NO_NODEID && someoneHasNoKey(tables))
   );
+}
+
+/** Each entry came with an ids key: one without is not found, and its file gets another (H5). */
+function someoneHasNoKey({ size, idsKeys }: InodeTables): boolean {
+  return size > idsKeys;
 }
 
 function takesKeysAlong(nodeid: Nodeid, tables: InodeTables): boolean {

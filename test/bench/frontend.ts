@@ -131,22 +131,7 @@ class Stream {
     memory.allocateFrom(region, BUFFERS_FROM);
     const { plan, rooms } = this.#prepare(calls);
     const before = processorTime(this.#pids);
-    const done = native.stream(
-      {
-        memory: region.bytes.buffer as ArrayBuffer,
-        descriptors: queue.descriptors,
-        avail: queue.avail,
-        used: queue.used,
-        size: queue.size,
-        eventIdx: queue.eventIdx,
-        kick: queue.kick,
-        call: queue.callFd,
-        availIdx: queue.availIdx,
-        usedIdx: queue.usedIdx,
-      },
-      plan,
-      this.#depth,
-    );
+    const done = native.stream(queue.forStream(region.bytes), plan, this.#depth);
     if (typeof done === 'number') throw new Error(`The daemon does not answer (errno ${-done}).`);
     queue.setIndices(done.availIdx, done.usedIdx);
     if (done.failures > 0) throw new Error(this.#refused(calls, rooms, done.failures));

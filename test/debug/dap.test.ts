@@ -219,8 +219,6 @@ it('holds a request, shows where it is, and steps through its lookup', async () 
   const [file] = open.values();
   const about = await variables(file?.variablesReference ?? 0);
   expect(about.get('entry')?.value).toMatch(/^node \d+ g, handle/);
-  keeper.kill();
-  await keeper.done;
   const table = shown.get('inodes_by_ids');
   expect(table?.indexedVariables).toBeGreaterThanOrEqual(3);
   const reference = table?.variablesReference ?? 0;
@@ -247,6 +245,14 @@ it('holds a request, shows where it is, and steps through its lookup', async () 
     column: 3,
   });
   expect(targets.map(({ label }) => label)).toEqual(['nlink']);
+  const calls = await client.ask<DebugProtocol.CompletionsResponse>('completions', {
+    text: 'inject open',
+    column: 12,
+  });
+  expect(calls.targets.map(({ label }) => label)).toEqual(['open_by_handle_at=', 'openat=']);
+  expect(calls.targets[0]).toMatchObject({ start: 7, length: 4 });
+  expect(await evaluate('openFiles')).toBe('1 open');
+  keeper.kill();
 
   await client.ask('continue', { threadId });
   expect((await held.done).stdout).toBe('content');
@@ -404,6 +410,42 @@ it('stops when a key changes its owner, and when an entry goes', async () => {
   expect(stop).toMatchObject({ reason: 'data breakpoint', text: 'LOOKUP f2: inserted as node 3.' });
   await client.ask('continue', { threadId: stop.threadId });
   expect((await held.done).stdout).toBe('other');
+});
+
+it('stops when the guest holds too many descriptors, and at an errno', async () => {
+  const pinning = await serve({ handles: 'never' });
+  const there = (name: string) => path.join(pinning.mount, name);
+  for (const name of ['a', 'b']) fs.writeFileSync(path.join(pinning.shared, name), name);
+  const observer = await observe(pinning.pid);
+  const descriptors = async () => (await observer.client.call('status.watch', {})).counters.fds;
+  // The root's is held from the beginning: the mark is between it and the next.
+  await expect.poll(async () => (await descriptors()).used).toBe('1');
+  const mark = 150 / Number((await descriptors()).limit);
+  observer.close();
+  client = await start();
+  await client.ask('attach', { pid: pinning.pid });
+  const { breakpoints } = await client.ask<DebugProtocol.SetFunctionBreakpointsResponse>(
+    'setFunctionBreakpoints',
+    functions(`LOOKUP fds=${mark}`, 'errno=ENOENT', 'fds=101', 'LOOKUP f g'),
+  );
+  expect(breakpoints.map(({ verified }) => verified)).toEqual([true, true, false, false]);
+  expect(breakpoints[3]?.message).toContain('one word too many');
+  await client.ask('configurationDone');
+  // The first entry holds a descriptor; it is the next lookup that finds it held.
+  const both = run('sh', '-c', `cat ${there('a')} ${there('b')}; cat ${there('nowhere')}`);
+  const above = await client.stops.next();
+  expect(above).toMatchObject({
+    text: 'LOOKUP b: received.',
+    hitBreakpointIds: [breakpoints[0]?.id],
+  });
+  await client.ask('continue', { threadId: above.threadId });
+  const missing = await client.stops.next();
+  expect(missing).toMatchObject({
+    text: 'LOOKUP nowhere: answers ENOENT.',
+    hitBreakpointIds: [breakpoints[1]?.id],
+  });
+  await client.ask('continue', { threadId: missing.threadId });
+  expect((await both.done).stdout).toBe('ab');
 });
 
 it('pauses, goes into listed names, and begins again', async () => {

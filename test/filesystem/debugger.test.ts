@@ -285,6 +285,49 @@ it('stops at a hazard before the guest is told', async () => {
   expect((await cats.done).stdout).toBe('content');
 });
 
+it('stops where a plain answer of the tables reveals a hazard', async () => {
+  for (const name of ['g', 'h', 'i']) fs.linkSync(host('f'), host(name));
+  expect(must(share, 'cat f')).toBe('content');
+  // Without a handle the file gets a second entry, which takes the ids key of the first.
+  const fault = { call: 'name_to_handle_at', errno: 'EOPNOTSUPP', path: 'g' } as const;
+  await session.inject({ ...fault, when: { kind: 'every' } });
+  const keeper = run('sh', '-c', `exec 3<${at('g')}; echo ready; exec sleep 600`);
+  expect(await keeper.prints()).toBe('ready');
+
+  await session.arm({ hazard: 'H10' });
+  const byHandle = cat('h');
+  const hit = await session.stops.next();
+  expect(hit).toMatchObject({
+    ...{ reason: 'hazard', point: 'claimed' },
+    facts: { hit: 'handle_hit', answer: '2', byIds: null },
+  });
+  expect(hit.hazards.map(({ id }) => id)).toContain('H10');
+  await session.continue();
+  expect((await byHandle.done).stdout).toBe('content');
+
+  // Forgetting the first takes the key of the second along, which nothing finds any more.
+  const nodes = async () =>
+    (await session.client.call('snapshot', {})).entries.map(({ nodeid }) => nodeid);
+  await expect
+    .poll(() => {
+      must(share, 'echo 2 > /proc/sys/vm/drop_caches');
+      return nodes();
+    })
+    .toEqual(['1', '3']);
+  await session.arm({ hazard: 'H5' });
+  const again = cat('i');
+  const miss = await session.stops.next();
+  expect(miss).toMatchObject({
+    ...{ reason: 'hazard', point: 'inserted' },
+    facts: { hit: 'miss', answer: '4', idsStolenFrom: null },
+  });
+  expect(miss.hazards.map(({ id }) => id)).toEqual(['H5']);
+  await session.continue();
+  expect((await again.done).stdout).toBe('content');
+  keeper.kill();
+  await keeper.done;
+});
+
 it('makes an open by handle stale for one file alone', async () => {
   fs.writeFileSync(host('g'), 'other');
   must(share, 'cat f g > /dev/null');

@@ -1,6 +1,5 @@
 /** The daemon of this tree on a fresh file system, for real programs to work on. */
 
-import { build } from 'esbuild';
 import type { ChildProcess } from 'node:child_process';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -9,6 +8,7 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { HandleMode } from '../../daemon/passthrough/options';
+import { bundleDaemon } from '../../scripts/build.mjs';
 import { makeFileSystem, newFolder, run } from '../scenarios/share';
 
 export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
@@ -19,18 +19,7 @@ let program: Promise<string> | null = null;
 export function daemonProgram(): Promise<string> {
   const outdir = path.join(root, 'out', `filesystem-${process.pid}`);
   if (program === null) process.once('exit', () => fs.rmSync(outdir, { recursive: true }));
-  program ??= build({
-    absWorkingDir: root,
-    entryPoints: { cli: 'daemon/cli.ts', worker: 'daemon/worker.ts' },
-    outdir,
-    bundle: true,
-    sourcemap: 'inline',
-    platform: 'node',
-    target: 'node20',
-    format: 'cjs',
-    external: ['bufferutil', 'utf-8-validate'],
-    logLevel: 'warning',
-  }).then(() => path.join(outdir, 'cli.js'));
+  program ??= bundleDaemon(outdir);
   return program;
 }
 

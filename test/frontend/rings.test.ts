@@ -105,22 +105,7 @@ describe('framing', () => {
     const count = 70_000;
     const plan = new Uint32Array(3 * count);
     for (let i = 0; i < count; i++) plan.set([table, 32, room], 3 * i);
-    const done = native.stream(
-      {
-        memory: memory.bytes.buffer as ArrayBuffer,
-        descriptors: queue.descriptors,
-        avail: queue.avail,
-        used: queue.used,
-        size: queue.size,
-        eventIdx: queue.eventIdx,
-        kick: queue.kick,
-        call: queue.callFd,
-        availIdx: queue.availIdx,
-        usedIdx: queue.usedIdx,
-      },
-      plan,
-      32,
-    );
+    const done = native.stream(queue.forStream(memory.bytes), plan, 32);
     if (typeof done === 'number') throw new Error(`The stream failed (errno ${-done}).`);
     expect(done.failures).toBe(0);
     queue.setIndices(done.availIdx, done.usedIdx);

@@ -1,6 +1,7 @@
 /** A split virtqueue, driver side (VIRTIO 1.2, section 2.7). */
 
 import type { GuestMemory } from './guestMemory';
+import type { StreamQueue } from './native';
 import { must, native } from './native';
 
 export const DescriptorFlag = { NEXT: 1, WRITE: 2, INDIRECT: 4 } as const;
@@ -102,6 +103,22 @@ export class Virtqueue {
   get deviceUsedIdx(): number {
     native.fence();
     return this.#usedView.getUint16(2, true);
+  }
+
+  /** The queue as `stream` of the addon takes it. @param bytes the mapping that the rings are in */
+  forStream(bytes: Uint8Array): StreamQueue {
+    return {
+      memory: bytes.buffer as ArrayBuffer,
+      descriptors: this.descriptors,
+      avail: this.avail,
+      used: this.used,
+      size: this.size,
+      eventIdx: this.eventIdx,
+      kick: this.kick,
+      call: this.callFd,
+      availIdx: this.#availIdx,
+      usedIdx: this.#usedIdx,
+    };
   }
 
   /** After a stream of the addon moved the ring. */

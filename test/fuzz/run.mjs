@@ -11,7 +11,6 @@
  * its kind, its seed and the fewest inputs that lead to it.
  */
 
-import { build } from 'esbuild';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import {
   closeSync,
@@ -27,6 +26,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { buildSanitized, sanitizedRoot } from '../../native/build.mjs';
+import { bundleDaemon, bundleForNode } from '../../scripts/build.mjs';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const root = path.resolve(here, '../..');
@@ -72,26 +72,11 @@ async function buildFuzzer() {
   ]);
   buildSanitized(undefined, undefined, `-Wl,--wrap=mmap64,--wrap=munmap ${guard}`);
   buildSanitized(path.join(here, 'native'), 'fuzzing');
-  const outfile = path.join(root, 'out', 'fuzz', 'worker.js');
-  /** @type {import('esbuild').BuildOptions} */
-  const node = {
-    absWorkingDir: root,
-    bundle: true,
-    sourcemap: 'inline',
-    platform: 'node',
-    target: 'node20',
-    format: 'cjs',
-    external: ['bufferutil', 'utf-8-validate'],
-    logLevel: 'warning',
-  };
-  await build({ ...node, entryPoints: [path.join(here, 'worker.ts')], outfile });
+  const outdir = path.join(root, 'out', 'fuzz');
+  await bundleForNode({ worker: path.join(here, 'worker.ts') }, outdir);
   // Beside the sanitized addon, which it finds there.
-  await build({
-    ...node,
-    entryPoints: { cli: 'daemon/cli.ts', worker: 'daemon/worker.ts' },
-    outdir: path.join(sanitizedRoot, 'daemon'),
-  });
-  return outfile;
+  await bundleDaemon(path.join(sanitizedRoot, 'daemon'));
+  return path.join(outdir, 'worker.js');
 }
 
 /** What a process needs that loads sanitized addons. */

@@ -8,7 +8,6 @@
  * mount(8), which makes the kernel free them with their mount.)
  */
 
-import { build } from 'esbuild';
 import type { ChildProcess } from 'node:child_process';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -35,6 +34,7 @@ import { hazardJson } from '../../daemon/protocol/json';
 import { handleToJson } from '../../daemon/protocol/text';
 import type { LookupRuleName } from '../../daemon/tables/lookupRule';
 import { loadAddon } from '../../native/index';
+import { bundleDaemon } from '../../scripts/build.mjs';
 import * as v from 'valibot';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
@@ -263,19 +263,7 @@ async function buildDaemon(): Promise<string> {
   const folder = await workshopFolder();
   // The daemon looks for its addon beside itself.
   fs.symlinkSync(path.join(root, 'prebuilds'), path.join(folder, 'prebuilds'));
-  await build({
-    absWorkingDir: root,
-    entryPoints: { cli: 'daemon/cli.ts', worker: 'daemon/worker.ts' },
-    outdir: folder,
-    bundle: true,
-    sourcemap: 'inline',
-    platform: 'node',
-    target: 'node20',
-    format: 'cjs',
-    external: ['bufferutil', 'utf-8-validate'],
-    logLevel: 'warning',
-  });
-  return path.join(folder, 'cli.js');
+  return bundleDaemon(folder);
 }
 
 const running = new Set<Daemon>();

@@ -7,7 +7,9 @@ import { compileGlob } from '../../daemon/debug/glob';
 import { hashBytes, hashText } from '../../daemon/debug/ruleBook';
 import { NOTHING_BEFORE, compileRule } from '../../daemon/debug/rules';
 import type { Facts } from '../../daemon/debug/spec';
-import { parseBreakpoint, parseHits } from '../../daemon/debugText';
+import { OFFERED_WORDS } from '../../daemon/adapter/breakpointWords';
+import { parseHits } from '../../daemon/debugText';
+import { parseBreakpoint } from '../../daemon/protocol/breakpointText';
 import { NAMING } from '../../daemon/inspector/debugNaming';
 import { readBreakpoint } from '../../daemon/inspector/debugSpecs';
 import type { BreakpointJson } from '../../daemon/protocol/debug';
@@ -223,35 +225,65 @@ describe('a breakpoint', () => {
 
 describe('words of the command line', () => {
   it('make breakpoints', () => {
-    expect(parseBreakpoint('LOOKUP src/**/*.c', 1)).toEqual({
-      id: 1,
+    expect(parseBreakpoint('LOOKUP src/**/*.c')).toEqual({
       operation: 'LOOKUP',
       path: 'src/**/*.c',
     });
-    expect(parseBreakpoint('fallback_rejected ids=12/7:0/74', 2)).toEqual({
-      id: 2,
+    expect(parseBreakpoint('fallback_rejected ids=12/7:0/74')).toEqual({
       decision: 'fallback_rejected',
       ids: { ino: '12', dev: '7:0', mntId: '74' },
     });
-    expect(parseBreakpoint('fallback_hit node=3 errno=* fds=80 hazard=H7', 3)).toEqual({
-      id: 3,
+    expect(parseBreakpoint('fallback_hit node=3 errno=* fds=80 hazard=H7')).toEqual({
       hit: 'fallback_hit',
       node: '3',
       errno: '*',
       fdsAbove: 80,
       hazard: 'H7',
     });
-    expect(parseBreakpoint('key=ids:12/7:0/74', 4).key).toEqual({
+    expect(parseBreakpoint('key=ids:12/7:0/74').key).toEqual({
       table: 'inodes_by_ids',
       ids: { ino: '12', dev: '7:0', mntId: '74' },
     });
-    expect(parseBreakpoint('key=handle:74/1/0c00', 5).key).toEqual({
+    expect(parseBreakpoint('key=handle:74/1/0c00').key).toEqual({
       table: 'inodes_by_handle',
       handle: { mntId: '74', type: 1, bytes: '0c00' },
     });
-    for (const spec of ['', 'colour=red', 'key=12', 'ids=1/2/3/4', 'key=ids:12']) {
-      expect(() => parseBreakpoint(spec, 1), spec).toThrow();
+    for (const [spec, why] of [
+      ['', 'Name an operation'],
+      ['colour=red', 'is no criterion'],
+      ['key=12', 'A key is'],
+      ['ids=1/2/3/4', 'Ids are'],
+      ['key=ids:12', 'A key is'],
+      ['LOOKUP OPEN', 'one word too many'],
+      ['a/b c/d', 'one word too many'],
+      ['fds=', 'fdsAbove'],
+      ['fds=101', 'fdsAbove'],
+      ['node=x', 'node'],
+      ['hit=hot', 'no hit kind'],
+    ] as const) {
+      expect(() => parseBreakpoint(spec), spec).toThrow(why);
     }
+  });
+
+  it('are offered only where they can be taken', () => {
+    const values: Readonly<Record<string, string>> = {
+      'path=': 'f',
+      'node=': '3',
+      'ids=': '12',
+      'handle=': '0c00',
+      'errno=': '*',
+      'fds=': '80',
+      'entry=': '3',
+      'key=ids:': '12/7:0/74',
+      'key=handle:': '74/1/0c00',
+    };
+    for (const { word } of OFFERED_WORDS) {
+      const spec = `${word}${values[word] ?? ''}`;
+      expect(() => readBreakpoint({ ...parseBreakpoint(spec), id: 1 }), spec).not.toThrow();
+    }
+    const words = OFFERED_WORDS.map(({ word }) => word);
+    expect(words).toEqual([...new Set(words)]);
+    expect(words).toEqual(expect.arrayContaining(['LOOKUP', 'fallback_rejected', 'hazard=H7']));
   });
 
   it('make faults', () => {

@@ -4,9 +4,9 @@ import type { Browser, Page } from 'playwright-core';
 import * as v from 'valibot';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
-import type { WebviewToHost } from '../../daemon/protocol/hostMessages';
+import type { HostToWebview, StopPlace, WebviewToHost } from '../../daemon/protocol/hostMessages';
 import { webviewToHost } from '../../daemon/protocol/hostMessages';
-import { buildPage, drawn, launch, openPage } from './browser';
+import { buildPage, drawn, launch, openPage, picture } from './browser';
 import { Peer } from './peer';
 import { hazardScene } from './scenes';
 
@@ -120,6 +120,52 @@ test('speaks through its host, and starts afresh with each connection', async ()
         message: 'The page was sent a message that it does not know.',
       },
     ]);
+  expect(complaints).toEqual([]);
+  host.end();
+  await close();
+  await peer.close();
+});
+
+test('follows a debugger from stop to stop, and back to the lookups', async () => {
+  const peer = await Peer.start(hazardScene(), built.dir);
+  const host = new Host(peer);
+  const { page, complaints, close } = await openPage(browser, `${peer.origin}/hosted`, {
+    init: (created) => host.install(created),
+  });
+  await drawn(page, 120);
+  const chip = page.locator('.band .hit-chip');
+  const sentence = page.locator('[data-testid="sentence"]');
+  const before = await chip.innerText();
+  const stop = (at: StopPlace | null) => host.tell(page, { k: 'stop', at } satisfies HostToWebview);
+  const edge = (node: string, side: 'ids' | 'handle', state: 'lit' | 'refused') =>
+    page.locator(`.grid path.edge.${side}.${state}[data-node="${node}"]`);
+
+  // Its folder is not unfolded: the entry is brought into sight, and its edge lights up.
+  await expect.poll(() => page.locator('.row[data-node="1345"]').count()).toBe(0);
+  const says = 'LOOKUP src/x: inodes_by_handle says node 1345.';
+  await stop({ nodeid: '1345', table: 'inodes_by_handle', accepted: true, sentence: says });
+  await expect.poll(() => chip.innerText()).toBe('STOPPED');
+  await expect.poll(() => sentence.innerText()).toBe(says);
+  await page.locator('.row[data-node="1345"]').waitFor();
+  await edge('1345', 'handle', 'lit').waitFor({ state: 'attached' });
+  expect(await page.locator('.grid path.edge.lit').count()).toBe(1);
+  await picture(page, 'stopped-lit');
+
+  // The next decision: another edge, crossed out, and the first is dark again.
+  const rejected = 'LOOKUP f: the entry found by its ids, node 3, is not believed.';
+  await stop({ nodeid: '3', table: 'inodes_by_ids', accepted: false, sentence: rejected });
+  await expect.poll(() => sentence.innerText()).toBe(rejected);
+  await edge('3', 'ids', 'refused').waitFor({ state: 'attached' });
+  expect(await page.locator('.grid path.edge.lit').count()).toBe(0);
+  await page.getByText('not believed', { exact: true }).waitFor();
+  await picture(page, 'stopped-refused');
+
+  // A stop that is about no entry (yet), and the end.
+  await stop({ nodeid: null, table: null, accepted: null, sentence: 'LOOKUP f: received.' });
+  await expect.poll(() => sentence.innerText()).toBe('LOOKUP f: received.');
+  expect(await page.locator('.grid path.edge.refused').count()).toBe(0);
+  await stop(null);
+  await expect.poll(() => chip.innerText()).toBe(before);
   expect(complaints).toEqual([]);
   host.end();
   await close();
