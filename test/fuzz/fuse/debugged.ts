@@ -108,7 +108,7 @@ class DebuggedGuest {
       letGo: () => fileSystem.letGo(),
       reset: () => fileSystem.reset(),
     };
-    const why = serveTurns(native, handler, channel, {
+    serveTurns(native, handler, channel, {
       receive: () => this.#receive(),
       answer: (length) => this.#answer(length),
       answerAndReceive: (length) => {
@@ -117,7 +117,7 @@ class DebuggedGuest {
       },
       other: (_received, alone) => this.#other(alone),
     });
-    must(why === 'ended' && this.#left === 0, () => `The turns ended: ${why}.`);
+    must(this.#left === 0, () => 'The turns ended too early.');
     must(this.#aside.size === 0 && this.#current === null, () => 'A request was not answered.');
     must(this.#held.size === 0, () => `${this.#held.size} requests are said to be held.`);
     must(!this.#releasing, () => 'A release was not confirmed.');
