@@ -2,7 +2,8 @@
 
 import type { MessagePort } from 'node:worker_threads';
 import type { Addon } from '../native/index';
-import type { DebugReport, OpenFilesPage } from './debug/spec';
+import type { DebugReport } from './debug/spec';
+import type { OpenFilesPage } from './tables/gate';
 import { DebugLease } from './inspector/debugLease';
 import { EventHistory } from './inspector/eventHistory';
 import { startInspectorServer } from './inspector/inspectorServer';

@@ -11,7 +11,6 @@ import type { Addon } from '../native/index';
 import { DebugGate } from './debug/gate';
 import type { RequestHandler } from './fuse/dataChannel';
 import { NAMING } from './inspector/debugNaming';
-import { OpenFilesSeen } from './openFilesSeen';
 import { createFileSystem } from './passthrough/fileSystem';
 import type { HostView } from './passthrough/hostView';
 import { NO_GATE } from './tables/gate';
@@ -67,20 +66,17 @@ function run(
   // The runtime file is written before the first request is served (docs/protocol.md).
   Atomics.wait(control, CONTROL.go, 0);
 
-  const openFiles = ring === null ? null : new OpenFilesSeen(fileSystem.memory);
   const counted: RequestHandler = {
     memory: fileSystem.memory,
     handle(length, channel) {
       const reply = fileSystem.handle(length, channel);
       control[CONTROL.fdsUsed] = fileSystem.fdsUsed();
-      openFiles?.answered(reply);
       return reply;
     },
     standsAlone: () => fileSystem.standsAlone(),
     letGo: () => fileSystem.letGo(),
     reset() {
       fileSystem.reset();
-      openFiles?.clear();
       control[CONTROL.fdsUsed] = fileSystem.fdsUsed();
     },
   };
@@ -92,9 +88,9 @@ function run(
     }
     for (const command of commandsFrom(start.commands)) {
       if (command.type !== 'openFiles') gate?.command(command);
-      else if (openFiles !== null) {
+      else {
         const { type, question, from, count } = command;
-        say({ type, question, page: openFiles.page(from, count) });
+        say({ type, question, page: fileSystem.openFiles(from, count) });
       }
     }
     return true;

@@ -1,7 +1,8 @@
 /** What the daemon's two threads say to each other beside the event ring. */
 
 import type { MessagePort } from 'node:worker_threads';
-import type { DebugCommand, DebugReport, OpenFilesPage } from './debug/spec';
+import type { DebugCommand, DebugReport } from './debug/spec';
+import type { OpenFilesPage } from './tables/gate';
 import type { PassthroughOptions } from './passthrough/options';
 import type { HandleMode } from './protocol/json';
 import type { LookupRuleName } from './tables/lookupRule';

@@ -145,21 +145,6 @@ export interface Facts {
 }
 
 /** A file or directory that the guest has open. */
-export interface OpenFile {
-  /** The guest's name for it. */
-  readonly fh: number;
-  readonly nodeid: Nodeid;
-  readonly isDirectory: boolean;
-  /** Of open(2), as the guest gave them. */
-  readonly flags: number;
-}
-
-export interface OpenFilesPage {
-  /** How many are open. */
-  readonly total: number;
-  readonly files: readonly OpenFile[];
-}
-
 export interface FoundCandidate {
   readonly ids: Ids;
   readonly handle: FileHandle | null;

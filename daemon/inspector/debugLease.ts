@@ -6,15 +6,8 @@
 
 import { randomBytes } from 'node:crypto';
 import { compileExpression, valueText } from '../debug/expression';
-import type {
-  Breakpoint,
-  DebugCommand,
-  DebugReport,
-  Facts,
-  Fault,
-  OpenFilesPage,
-  StepHow,
-} from '../debug/spec';
+import type { Breakpoint, DebugCommand, DebugReport, Facts, Fault, StepHow } from '../debug/spec';
+import type { OpenFilesPage } from '../tables/gate';
 import type { Hazard } from '../hazards/hazard';
 import { SEVERITIES } from '../hazards/hazard';
 import type {

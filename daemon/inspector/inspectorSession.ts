@@ -6,7 +6,8 @@
 
 import * as v from 'valibot';
 import type { WebSocket } from 'ws';
-import type { OpenFilesPage } from '../debug/spec';
+import type {} from '../debug/spec';
+import type { OpenFilesPage } from '../tables/gate';
 import type { DEBUG_METHODS } from '../protocol/debug';
 import { encodeFrame, OVERVIEW_FRAME } from '../protocol/binary';
 import { eventToJson, hazardToJson, isoTime } from '../protocol/eventJson';

@@ -28,7 +28,7 @@ import {
 } from '../fuse/wire';
 import type { Nodeid } from '../tables/identity';
 import { NO_NODEID } from '../tables/identity';
-import type { Gate } from '../tables/gate';
+import type { Gate, OpenFilesPage } from '../tables/gate';
 import { NO_GATE } from '../tables/gate';
 import type { InodeTables } from '../tables/inodeTables';
 import { LookupTrace } from '../tables/recorder';
@@ -59,6 +59,8 @@ export interface FileSystem extends RequestHandler {
   /** Descriptors that the guest may make the daemon hold, and holds now. */
   readonly fdLimit: number;
   fdsUsed(): number;
+  /** What the guest has open, `count` from the `from`th on, in the order of opening. */
+  openFiles(from: number, count: number): OpenFilesPage;
   /** Ends the session and closes everything. */
   close(): void;
 }
@@ -147,6 +149,7 @@ export function createFileSystem(
     letGo: () => gate.letGo(),
     reset: () => endSession(context),
     fdsUsed: () => usedFds(context),
+    openFiles: (from, count) => context.openFiles.page(from, count),
     handle: (length, channel) => handle(context, rootFd, length, channel),
     close() {
       endSession(context);

@@ -70,7 +70,7 @@ export function openNode(context: Context, nodeid: Nodeid, flags: number, kill: 
       return dropped;
     }
   }
-  return context.openFiles.add(fd, nodeid);
+  return context.openFiles.add(fd, nodeid, flags);
 }
 
 export function open(context: Context): number {

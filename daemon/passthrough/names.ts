@@ -195,7 +195,7 @@ export function create(context: Context): number {
     native.close(fd);
     return found;
   }
-  return writeCreated(context, found, context.openFiles.add(fd, found));
+  return writeCreated(context, found, context.openFiles.add(fd, found, flags));
 }
 
 function openExisting(context: Context, nameAt: number, length: number, flags: number): number {

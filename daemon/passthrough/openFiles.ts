@@ -4,14 +4,18 @@
  */
 
 import type { Addon } from '../../native/index';
+import type { OpenFile, OpenFilesPage } from '../tables/gate';
+import type { Nodeid } from '../tables/identity';
 
 const NONE = -1;
+const O_DIRECTORY = 0o200000;
 
 export class OpenFiles {
   readonly #native: Addon;
   readonly #rowOf = new Map<number, number>();
   #fd = new Int32Array(64);
   #nodeid = new Float64Array(64);
+  #flags = new Int32Array(64);
   /** Where a directory's descriptor stands, as two words, when `#placed` says so. */
   #positionLow = new Int32Array(64);
   #positionHigh = new Int32Array(64);
@@ -28,12 +32,13 @@ export class OpenFiles {
     return this.#rowOf.size;
   }
 
-  /** Keeps a descriptor for the guest; returns its fh. */
-  add(fd: number, nodeid: number): number {
+  /** Keeps a descriptor for the guest; returns its fh. @param flags of open(2) */
+  add(fd: number, nodeid: number, flags: number): number {
     const row = this.#vacant.pop() ?? this.#rows++;
     if (row >= this.#fd.length) this.#grow();
     this.#fd[row] = fd;
     this.#nodeid[row] = nodeid;
+    this.#flags[row] = flags;
     this.#placed[row] = 0;
     const fh = this.#next++;
     this.#rowOf.set(fh, row);
@@ -83,6 +88,20 @@ export class OpenFiles {
     return true;
   }
 
+  /** @param from how many to leave out, in the order of opening */
+  page(from: number, count: number): OpenFilesPage {
+    const files: OpenFile[] = [];
+    let left = from;
+    for (const [fh, row] of this.#rowOf) {
+      if (left-- > 0) continue;
+      if (files.length === count) break;
+      const flags = this.#flags[row] ?? 0;
+      const nodeid = (this.#nodeid[row] ?? 0) as Nodeid;
+      files.push({ fh, nodeid, flags, isDirectory: (flags & O_DIRECTORY) !== 0 });
+    }
+    return { total: this.#rowOf.size, files };
+  }
+
   closeAll(): void {
     for (const row of this.#rowOf.values()) this.#native.close(this.fdAt(row));
     this.#rowOf.clear();
@@ -94,6 +113,7 @@ export class OpenFiles {
     const capacity = this.#fd.length * 2;
     this.#fd = enlarged(this.#fd, new Int32Array(capacity));
     this.#nodeid = enlarged(this.#nodeid, new Float64Array(capacity));
+    this.#flags = enlarged(this.#flags, new Int32Array(capacity));
     this.#positionLow = enlarged(this.#positionLow, new Int32Array(capacity));
     this.#positionHigh = enlarged(this.#positionHigh, new Int32Array(capacity));
     this.#placed = enlarged(this.#placed, new Uint8Array(capacity));

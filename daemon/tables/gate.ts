@@ -95,6 +95,21 @@ export interface RequestFacts {
   readonly fds: { readonly used: number; readonly limit: number };
 }
 
+export interface OpenFile {
+  /** The guest's name for it. */
+  readonly fh: number;
+  readonly nodeid: Nodeid;
+  readonly isDirectory: boolean;
+  /** Of open(2), as the guest gave them. */
+  readonly flags: number;
+}
+
+export interface OpenFilesPage {
+  /** How many are open. */
+  readonly total: number;
+  readonly files: readonly OpenFile[];
+}
+
 /** Who notes what a debugger does, in its place among the other events. */
 export interface DebugRecorder {
   paused(op: string, unique: number, point: StopPoint, reason: PauseReason): void;
