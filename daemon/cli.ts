@@ -13,6 +13,7 @@ import { serveConfined } from './start';
 import { addReplayCommands } from './replayCommands';
 import { addObserverCommands } from './observerCommands';
 import { addJudgeCommand } from './judgeCommand';
+import { addStatusCommand } from './statusCommand';
 import { addWhyCommand } from './whyCommand';
 
 // Set for Electron as Node; programs that the daemon starts must not inherit it.
@@ -29,6 +30,7 @@ async function main(): Promise<void> {
     .exitOverride();
   addServeCommand(program);
   addObserverCommands(program);
+  addStatusCommand(program);
   addWhyCommand(program);
   addJudgeCommand(program);
   addReplayCommands(program);
