@@ -4,7 +4,7 @@ import * as fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { Daemon } from './share';
-import { errnoOf, makeFileSystem, newFolder, run, scenario, serve } from './share';
+import { daemonProgram, errnoOf, makeFileSystem, newFolder, run, scenario, serve } from './share';
 
 const MEGABYTE = 1_000_000;
 
@@ -41,6 +41,10 @@ scenario('the descriptors of a guest', { fileSystems: ['ext4'] }, () => {
     expect(directories.byDescriptors).toEqual([
       { nodeid: '1', path: '.', entries: 75, descriptors: 75 },
     ]);
+    const shown = run(process.execPath, [await daemonProgram(), 'status', String(daemon.pid)]);
+    expect(shown).toMatch(/^descriptors +76 of 90 \(84 %\): 76 of entries, 0 of open files/);
+    expect(shown).toMatch(/ext4 .*: handles off, 76 entries with a descriptor, 0 with a handle/);
+    expect(shown).toMatch(/H23 FD EXHAUSTION \[resource\]: The guest holds 76 of the 90/);
     daemon.dropCaches();
     await daemon.hazard('H23', 'closed');
     expect(daemon.hazards()).toHaveLength(2);

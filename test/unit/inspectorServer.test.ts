@@ -458,7 +458,7 @@ describe('following', () => {
     expect(history.map(({ type }) => type)).toEqual(
       expect.arrayContaining(['insert', 'lookup', 'key_stolen', 'hazard']),
     );
-    expect(hazards.map(({ id }) => id).sort()).toEqual(['H1', 'H2', 'H7']);
+    expect(hazards.map(({ id }) => id).sort()).toEqual(['H1', 'H2', 'H34', 'H7']);
   });
 });
 
