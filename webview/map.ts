@@ -267,8 +267,11 @@ function tourArrived(state: TourState | null): void {
     newestSeq = 0n;
   }
   const [nodeid] = state?.steps[state.step]?.nodeids ?? [];
-  if (nodeid !== undefined) reveal(nodeid);
-  else if (state !== null) {
+  if (nodeid !== undefined) {
+    // Where the details would cover the map that the step is about, they come when asked for.
+    if (isPanelBelow() && view.selected === null) bringIntoSight(nodeid);
+    else reveal(nodeid);
+  } else if (state !== null) {
     change({ selected: null });
     detail = { at: 'closed' };
   }
@@ -334,10 +337,12 @@ function reveal(nodeid: string): void {
 /** Lights the edge that a stopped request looks at, and brings its entry into sight. */
 function followStop(at: StopPlace | null): void {
   band.hold(at);
-  if (at?.nodeid != null) {
-    revealing = at.nodeid;
-    watch();
-  }
+  if (at?.nodeid != null) bringIntoSight(at.nodeid);
+}
+
+function bringIntoSight(nodeid: string): void {
+  revealing = nodeid;
+  watch();
 }
 
 function finishReveal(nodeid: string, window: MapWindow): void {
