@@ -31,6 +31,8 @@ export const COMMANDS = {
   injectFault: `${PREFIX}.injectFault`,
   clearFaults: `${PREFIX}.clearFaults`,
   openRule: `${PREFIX}.openRule`,
+  takeTour: `${PREFIX}.takeTour`,
+  explainHazard: `${PREFIX}.explainHazard`,
   /** For launch.json: `${command:virtiofsdInspector.pickDaemon}` is a process id. */
   pickDaemon: `${PREFIX}.pickDaemon`,
   /** Not in the palette: the hazards view calls it with a daemon and a node id. */
@@ -47,11 +49,13 @@ export const CONTEXTS = {
   someStarted: `${PREFIX}.someStarted`,
 } as const;
 
-/** Words in a daemon row's context value, for `viewItem =~ /\bWORD\b/`. */
+/** Words in a row's context value, for `viewItem =~ /\bWORD\b/`. */
 export const ROW_WORDS = {
   daemon: 'daemon',
   started: 'started',
   mounted: 'mounted',
   connected: 'connected',
   disconnected: 'disconnected',
+  /** A row of the hazards view. */
+  hazard: 'hazard',
 } as const;
