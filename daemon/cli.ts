@@ -13,6 +13,7 @@ import { serveConfined } from './start';
 import { addReplayCommands } from './replayCommands';
 import { addObserverCommands } from './observerCommands';
 import { addJudgeCommand } from './judgeCommand';
+import { addProbeCommand } from './probeCommand';
 import { addWhyCommand } from './whyCommand';
 
 // Set for Electron as Node; programs that the daemon starts must not inherit it.
@@ -30,6 +31,7 @@ async function main(): Promise<void> {
   addServeCommand(program);
   addObserverCommands(program);
   addWhyCommand(program);
+  addProbeCommand(program);
   addJudgeCommand(program);
   addReplayCommands(program);
   addDebugCommands(program);

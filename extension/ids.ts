@@ -21,6 +21,7 @@ export const COMMANDS = {
   disconnect: `${PREFIX}.disconnect`,
   openKeyMap: `${PREFIX}.openKeyMap`,
   findEntry: `${PREFIX}.findEntry`,
+  probeNow: `${PREFIX}.probeNow`,
   copySnapshot: `${PREFIX}.copySnapshot`,
   copyUrl: `${PREFIX}.copyUrl`,
   openTerminal: `${PREFIX}.openTerminal`,
@@ -47,11 +48,13 @@ export const CONTEXTS = {
   someStarted: `${PREFIX}.someStarted`,
 } as const;
 
-/** Words in a daemon row's context value, for `viewItem =~ /\bWORD\b/`. */
+/** Words in a row's context value, for `viewItem =~ /\bWORD\b/`. */
 export const ROW_WORDS = {
   daemon: 'daemon',
   started: 'started',
   mounted: 'mounted',
   connected: 'connected',
   disconnected: 'disconnected',
+  /** A hazard that concerns an entry. */
+  entry: 'entry',
 } as const;
