@@ -14,6 +14,7 @@ import { addReplayCommands } from './replayCommands';
 import { addObserverCommands } from './observerCommands';
 import { addJudgeCommand } from './judgeCommand';
 import { addProbeCommand } from './probeCommand';
+import { addStatusCommand } from './statusCommand';
 import { addWhyCommand } from './whyCommand';
 
 // Set for Electron as Node; programs that the daemon starts must not inherit it.
@@ -30,6 +31,7 @@ async function main(): Promise<void> {
     .exitOverride();
   addServeCommand(program);
   addObserverCommands(program);
+  addStatusCommand(program);
   addWhyCommand(program);
   addProbeCommand(program);
   addJudgeCommand(program);

@@ -115,7 +115,7 @@ async function readSnapshot({ client }: Connection): Promise<Snapshot> {
   };
 }
 
-async function readHazards(client: InspectorClient): Promise<HazardJson[]> {
+export async function readHazards(client: InspectorClient): Promise<HazardJson[]> {
   const all: HazardJson[] = [];
   for (;;) {
     const page = { state: 'open' as const, from: all.length, count: HAZARDS_A_PAGE };
@@ -152,11 +152,13 @@ function snapshotText({ target, entries, hazards, counters, ...tables }: Snapsho
     '',
     ...entries.map((entry) => entryText(entry, owners.has(entry.nodeid))),
     ...(hazards.length === 0 ? [] : ['']),
-    ...hazards.map(
-      ({ id, name, severity, nodeids, advice }) =>
-        `${id} ${name} [${severity}] node ${nodeids.join(', ')}: ${advice}`,
-    ),
+    ...hazards.map(hazardText),
   ].join('\n');
+}
+
+export function hazardText({ id, name, severity, nodeids, advice }: HazardJson): string {
+  const nodes = nodeids.length === 0 ? '' : ` node ${nodeids.join(', ')}`;
+  return `${id} ${name} [${severity}]${nodes}: ${advice}`;
 }
 
 function entryText(

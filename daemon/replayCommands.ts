@@ -49,11 +49,13 @@ function address(text: string): InspectAddress {
   }
 }
 
+/** Those of the catalogue (S1, S2, …) before those of the discussion (A, B, C). */
 function tourNames(): string[] {
+  const late = (name: string) => Number(name.length === 1);
   return readdirSync(TOURS)
     .filter((file) => file.endsWith(SUFFIX))
     .map((file) => file.slice(0, -SUFFIX.length))
-    .sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
+    .sort((a, b) => late(a) - late(b) || a.localeCompare(b, 'en', { numeric: true }));
 }
 
 function readTour(name: string): Recording {

@@ -4,9 +4,10 @@
  */
 
 import { build } from 'esbuild';
-import { chmod, cp, mkdir } from 'node:fs/promises';
+import { chmod, cp, mkdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { renderHazardPages } from './hazardPages.mjs';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const dist = path.join(root, 'dist');
@@ -71,7 +72,12 @@ export async function buildAll() {
       alias: { '#ui': './webview/ui/toolkit.ts' },
     }),
   ]);
-  await cp(path.join(root, 'webview/map.css'), path.join(dist, 'webview/map.css'));
+  for (const style of ['map.css', 'document.css']) {
+    await cp(path.join(root, 'webview', style), path.join(dist, 'webview', style));
+  }
+  await renderHazardPages(path.join(root, 'docs/hazards'), path.join(dist, 'webview/hazards'));
+  await rm(path.join(dist, 'tours'), { recursive: true, force: true });
+  await cp(path.join(root, 'tours'), path.join(dist, 'tours'), { recursive: true });
   await chmod(path.join(dist, 'daemon/cli.js'), 0o755);
 }
 

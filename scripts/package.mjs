@@ -19,7 +19,8 @@ const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 /** The one target that the addon is built for. */
 const TARGET = 'linux-x64';
 
-const FOLDERS = ['dist/daemon', 'dist/extension', 'dist/webview', `prebuilds/${TARGET}`, 'media'];
+const BUNDLES = ['dist/daemon', 'dist/extension', 'dist/webview'];
+const FOLDERS = [...BUNDLES, 'dist/tours', `prebuilds/${TARGET}`, 'media', 'docs/hazards'];
 const TEXTS = ['README.md', 'CHANGELOG.md', 'LICENSE'];
 
 /** Keys of package.json that mean something to VS Code or to the command line. */
@@ -77,7 +78,7 @@ async function stage(staging) {
 /** The licences of everything that the bundles contain, found by their source maps. */
 async function notices() {
   const packages = new Set();
-  for (const folder of FOLDERS.filter((name) => name.startsWith('dist/'))) {
+  for (const folder of BUNDLES) {
     for (const name of await readdir(path.join(root, folder))) {
       if (!name.endsWith('.map')) continue;
       const { sources } = JSON.parse(await readFile(path.join(root, folder, name), 'utf8'));

@@ -21,6 +21,8 @@ export interface Channel {
   ready(): void;
   send(text: string): void;
   report(level: 'info' | 'warning' | 'error', message: string): void;
+  /** Has a hazard's page shown; a plain page links to it instead. */
+  explain(hazard: string): void;
   /** What the last page of this view saved; from outside, so to be validated. */
   loadState(): unknown;
   saveState(state: unknown): void;
@@ -55,6 +57,7 @@ function hostChannel(host: VsCodeApi, listener: ChannelListener): Channel {
     send: (text) => host.postMessage({ k: 'text', text }),
     report: (level, message) =>
       host.postMessage({ k: 'report', level, message: message.slice(0, LONGEST_REPORT) }),
+    explain: (hazard) => host.postMessage({ k: 'explain', hazard }),
     loadState: () => host.getState(),
     saveState: (state) => host.setState(state),
   };
@@ -132,6 +135,7 @@ function browserChannel(listener: ChannelListener): Channel {
       // eslint-disable-next-line no-console -- the log of a plain page is the browser's own
       console[level === 'warning' ? 'warn' : level](message);
     },
+    explain: () => undefined,
     loadState() {
       const saved = sessionStorage.getItem(STATE_KEY);
       if (saved === null) return undefined;

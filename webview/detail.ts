@@ -3,8 +3,11 @@
 import { ui } from '#ui';
 import type { EventJson, HazardJson, LookupJson } from '../daemon/protocol/json';
 import type { EntryDetail } from '../daemon/protocol/rpc';
+import type { WhyJson } from '../daemon/protocol/why';
 import { el } from './dom';
+import { explainLink } from './explainLink';
 import { copyGlyph, severityGlyph } from './glyphs';
+import { prose, whySections } from './why';
 import {
   countText,
   errnoText,
@@ -23,17 +26,31 @@ export type DetailState =
   | { readonly at: 'loading'; readonly nodeid: string }
   | { readonly at: 'shown'; readonly detail: EntryDetail }
   /** Forgotten meanwhile: the last that was known, or nothing. */
-  | { readonly at: 'gone'; readonly nodeid: string; readonly detail: EntryDetail | undefined };
+  | { readonly at: 'gone'; readonly nodeid: string; readonly detail: EntryDetail | undefined }
+  /** A lookup that is explained by itself. */
+  | { readonly at: 'lookup'; readonly seq: string };
+
+/** What the daemon says to «why?» about what is shown. */
+export type Explained =
+  | { readonly at: 'asked' }
+  | { readonly at: 'answered'; readonly why: WhyJson }
+  | { readonly at: 'refused'; readonly sentence: string }
+  /** A daemon of a former version does not explain. */
+  | { readonly at: 'never' };
 
 export interface DetailActions {
   readonly close: () => void;
   readonly copy: (text: string, what: string) => void;
   readonly reveal: (nodeid: string) => void;
+  /** Shows the page of a hazard, in VS Code. */
+  readonly hazardPage: (hazard: string) => void;
+  /** Asks «why?» anew. */
+  readonly explain: () => void;
 }
 
 export interface DetailPanel {
   readonly element: HTMLElement;
-  draw(state: DetailState): void;
+  draw(state: DetailState, explained: Explained): void;
 }
 
 export function detailPanel(actions: DetailActions): DetailPanel {
@@ -63,22 +80,38 @@ export function detailPanel(actions: DetailActions): DetailPanel {
     const target = event.target instanceof Element ? event.target : undefined;
     const copy = target?.closest<HTMLElement>('[data-copy]');
     const owner = target?.closest<HTMLElement>('[data-reveal]');
-    if (copy?.dataset['copy'] !== undefined) {
+    if (target?.closest('[data-explain]') != null) {
+      actions.explain();
+    } else if (copy?.dataset['copy'] !== undefined) {
       actions.copy(copy.dataset['copy'], copy.dataset['what'] ?? 'value');
     } else if (owner?.dataset['reveal'] !== undefined) {
       actions.reveal(owner.dataset['reveal']);
     }
   });
   let drawn = '';
+  // What is read and unfolded stays as it is while the rest is drawn anew.
+  let why: { readonly of: Explained; readonly element: HTMLElement } | undefined;
+  const whyOf = (explained: Explained): HTMLElement => {
+    if (why?.of !== explained) why = { of: explained, element: whySection(explained) };
+    return why.element;
+  };
+  const fill = (...content: readonly HTMLElement[]): void => {
+    const focused = document.activeElement;
+    const scrolled = body.scrollTop;
+    body.replaceChildren(...content);
+    body.scrollTop = scrolled;
+    if (focused instanceof HTMLElement && body.contains(focused)) {
+      focused.focus({ preventScroll: true });
+    }
+  };
 
   return {
     element,
-    draw(state) {
+    draw(state, explained) {
       element.hidden = state.at === 'closed';
-      const content = JSON.stringify(state);
+      const content = JSON.stringify([state, explained]);
       if (content === drawn) return;
       drawn = content;
-      const scrolled = body.scrollTop;
       switch (state.at) {
         case 'closed':
           body.replaceChildren();
@@ -94,7 +127,16 @@ export function detailPanel(actions: DetailActions): DetailPanel {
               class: 'gone-note',
               text: `Node ${state.nodeid} is not in the tables any more: it was forgotten.`,
             }),
-            ...(state.detail === undefined ? [] : sections(state.detail)),
+            ...(state.detail === undefined
+              ? [whyOf(explained)]
+              : sections(state.detail, whyOf(explained), actions)),
+          );
+          return;
+        case 'lookup':
+          heading.textContent = `event ${state.seq}`;
+          fill(
+            ...(explained.at === 'answered' ? [lookupHead(explained.why)] : []),
+            whyOf(explained),
           );
           return;
         case 'shown':
@@ -102,30 +144,26 @@ export function detailPanel(actions: DetailActions): DetailPanel {
           heading.append(
             el('span', { class: 'detail-path', text: pathText(state.detail.row.entry) }),
           );
-          body.replaceChildren(...sections(state.detail));
-          body.scrollTop = scrolled;
+          fill(...sections(state.detail, whyOf(explained), actions));
           return;
       }
     },
   };
 }
 
-/** Advice names options in backticks. */
-function prose(text: string): HTMLElement {
-  return el(
-    'p',
-    { class: 'advice' },
-    ...text.split('`').map((part, index) => (index % 2 === 1 ? el('code', { text: part }) : part)),
-  );
-}
-
-function sections(detail: EntryDetail): HTMLElement[] {
+function sections(detail: EntryDetail, why: HTMLElement, actions: DetailActions): HTMLElement[] {
   const { row, hazards, history } = detail;
   return [
     ...(hazards.length === 0
       ? []
-      : [section('Hazards', ...hazards.map((hazard) => hazardCard(hazard, row.entry.nodeid)))]),
+      : [
+          section(
+            'Hazards',
+            ...hazards.map((hazard) => hazardCard(hazard, row.entry.nodeid, actions)),
+          ),
+        ]),
     section('Entry', values(entryValues(detail))),
+    why,
     section(
       'Keys',
       el(
@@ -142,6 +180,46 @@ function sections(detail: EntryDetail): HTMLElement[] {
         : el('ol', { class: 'history' }, ...history.map(historyLine)),
     ),
   ];
+}
+
+function whySection(explained: Explained): HTMLElement {
+  const whole = section('Why?');
+  whole.classList.add('why');
+  whole.dataset['testid'] = 'why';
+  whole.dataset['state'] = explained.at;
+  switch (explained.at) {
+    case 'asked':
+      whole.append(el('p', { class: 'muted', text: 'Asking …' }));
+      break;
+    case 'answered':
+      whole.append(...whySections(explained.why), againButton());
+      break;
+    case 'refused':
+      whole.append(el('p', { class: 'muted', text: explained.sentence }), againButton());
+      break;
+    case 'never':
+      whole.hidden = true;
+      break;
+  }
+  return whole;
+}
+
+function againButton(): HTMLElement {
+  return el('button', {
+    class: 'reveal why-again',
+    text: 'Ask again',
+    data: { explain: '1' },
+    attributes: { type: 'button' },
+  });
+}
+
+function lookupHead({ title, nodeid }: WhyJson): HTMLElement {
+  return el(
+    'p',
+    { class: 'why-title' },
+    el('strong', { text: title }),
+    ...(nodeid === null ? [] : [revealButton(nodeid)]),
+  );
 }
 
 function section(title: string, ...content: readonly HTMLElement[]): HTMLElement {
@@ -237,7 +315,7 @@ function revealButton(nodeid: string): HTMLElement {
   });
 }
 
-function hazardCard(hazard: HazardJson, shown: string): HTMLElement {
+function hazardCard(hazard: HazardJson, shown: string, actions: DetailActions): HTMLElement {
   const evidence = Object.entries(hazard.evidence).map(([name, value]) => ({
     // `oldGeneration` as words.
     name: name.replaceAll(/([a-z])([A-Z])/g, '$1 $2').toLowerCase(),
@@ -263,6 +341,7 @@ function hazardCard(hazard: HazardJson, shown: string): HTMLElement {
       'div',
       { class: 'hazard-nodes' },
       ...hazard.nodeids.filter((nodeid) => nodeid !== shown).map(revealButton),
+      explainLink(hazard.id, `What is ${hazard.id}?`, actions.hazardPage),
       el('span', { class: 'muted', text: `event ${hazard.seq}` }),
     ),
   );

@@ -18,6 +18,8 @@ const KEYS: readonly (readonly [keys: string, does: string])[] = [
   ['/', 'search'],
   ['p', 'pause this view; the daemon goes on'],
   ['l', 'pin the lookup shown'],
+  ['w', 'why that lookup was answered so'],
+  ['n, b', 'on a tour: next step, step before'],
   ['Escape', 'close the details; leave the search'],
   ['?', 'this list'],
 ];

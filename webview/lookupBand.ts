@@ -33,6 +33,10 @@ export interface LookupBand {
     kindOf: (nodeid: string) => EntryKindName | undefined,
   ): void;
   togglePin(): void;
+  /** Shows no lookup: a recording begins anew. */
+  clear(): void;
+  /** Asks «why?» about the lookup shown. */
+  why(): void;
   /** While a debugger has stopped a request, its place stands in for the newest lookup. */
   hold(stop: StopPlace | null): void;
   readonly lit: Lit;
@@ -45,7 +49,11 @@ export interface LookupBand {
 
 const NOTHING: ReadonlySet<string> = new Set();
 
-export function lookupBand(dirty: () => void, reveal: (nodeid: string) => void): LookupBand {
+export function lookupBand(
+  dirty: () => void,
+  reveal: (nodeid: string) => void,
+  explainLookup: (seq: string) => void,
+): LookupBand {
   let shown: ShownLookup | undefined;
   let shownAt = -Infinity;
   let next: (() => void) | undefined;
@@ -59,9 +67,9 @@ export function lookupBand(dirty: () => void, reveal: (nodeid: string) => void):
 
   const hit = el('span', { class: 'hit-chip' });
   const what = el('span', { class: 'what' });
-  const why = el('span', { class: 'why' });
+  const reason = el('span', { class: 'why' });
   const time = el('span', { class: 'band-time' });
-  const sentence = el('p', { class: 'sentence', data: { testid: 'sentence' } }, what, ' ', why);
+  const sentence = el('p', { class: 'sentence', data: { testid: 'sentence' } }, what, ' ', reason);
   const show = ui.button({
     testId: 'show-answer',
     text: 'Show',
@@ -71,6 +79,13 @@ export function lookupBand(dirty: () => void, reveal: (nodeid: string) => void):
       const nodeid = shown?.lookup.nodeid;
       if (nodeid !== undefined && nodeid !== null) reveal(nodeid);
     },
+  });
+  const why = ui.button({
+    testId: 'why-lookup',
+    text: 'Why?',
+    hint: 'Explain this lookup step by step',
+    appearance: 'secondary',
+    onPress: () => band.why(),
   });
   const pin = ui.button({
     testId: 'pin',
@@ -85,6 +100,7 @@ export function lookupBand(dirty: () => void, reveal: (nodeid: string) => void):
     hit,
     sentence,
     time,
+    why.element,
     show.element,
     pin.element,
   );
@@ -137,6 +153,18 @@ export function lookupBand(dirty: () => void, reveal: (nodeid: string) => void):
       }
       dirty();
     },
+    clear() {
+      clearTimeout(sampling);
+      clearTimeout(fading);
+      sampling = undefined;
+      next = undefined;
+      shown = undefined;
+      pinned = false;
+      dirty();
+    },
+    why() {
+      if (shown !== undefined) explainLookup(shown.lookup.seq);
+    },
     hold(stop) {
       held = stop;
       dirty();
@@ -188,12 +216,13 @@ export function lookupBand(dirty: () => void, reveal: (nodeid: string) => void):
         pinned ? 'Follow lookups again' : 'Keep this lookup in view',
       );
       pin.element.classList.toggle('gone', held !== null);
+      why.element.classList.toggle('gone', held !== null || shown === undefined);
       if (held !== null) {
         setText(hit, 'STOPPED');
         hit.title = 'A debugger holds a request.';
         hit.className = 'hit-chip';
         setText(what, held.sentence);
-        setText(why, '');
+        setText(reason, '');
         setText(time, '');
         show.element.classList.add('gone');
         return;
@@ -201,7 +230,7 @@ export function lookupBand(dirty: () => void, reveal: (nodeid: string) => void):
       if (shown === undefined) {
         setText(what, 'No lookup yet.');
         setText(
-          why,
+          reason,
           'The next one will be explained here, and the path that it took lights up below.',
         );
         return;
@@ -211,7 +240,7 @@ export function lookupBand(dirty: () => void, reveal: (nodeid: string) => void):
       hit.title = HITS[lookup.hit].means;
       hit.className = `hit-chip ${lookup.hit}`;
       setText(what, `${explanation.what}:`);
-      setText(why, explanation.why);
+      setText(reason, explanation.why);
       setText(time, timeText(lookup.time));
       time.title = lookup.time;
       setAttribute(element, 'data-seq', lookup.seq);

@@ -6,9 +6,10 @@ import type { MapRequest, MapRow, MapWindow, Status } from '../daemon/protocol/m
 import { MAX_WINDOW_ROWS } from '../daemon/protocol/map';
 import { RPC_ERRORS } from '../daemon/protocol/rpc';
 import type { EntryDetail } from '../daemon/protocol/rpc';
+import type { TourState } from '../daemon/protocol/tour';
 import type { Target } from '../daemon/protocol/json';
 import { isPlainPage, openChannel } from './channel';
-import type { DetailState } from './detail';
+import type { DetailState, Explained } from './detail';
 import { detailPanel } from './detail';
 import { el } from './dom';
 import { frameScheduler } from './frame';
@@ -22,6 +23,7 @@ import { screens } from './screens';
 import type { Phase } from './session';
 import { Session } from './session';
 import { splitter } from './splitter';
+import { tourBand } from './tourBand';
 import type { ViewState } from './viewState';
 import { readViewState } from './viewState';
 import { rowLine } from './words';
@@ -67,6 +69,8 @@ let paused = false;
 let pausedAt = 0n;
 let newestSeq = 0n;
 let detail: DetailState = { at: 'closed' };
+let tour: TourState | null = null;
+let explained: Explained = { at: 'asked' };
 let detailReadAt = -Infinity;
 let detailTimer: ReturnType<typeof setTimeout> | undefined;
 /** The entry to scroll to, until the daemon has said where it stands. */
@@ -83,6 +87,9 @@ const session = new Session((text) => channel.send(text), {
   phase: phaseChanged,
   window: windowArrived,
   status: statusArrived,
+  tourStep: (step) => {
+    if (tour !== null) tourArrived({ ...tour, step });
+  },
 });
 
 // --- the parts ----------------------------------------------------------------------------------
@@ -98,7 +105,9 @@ const top = header({
   pause: togglePause,
   help: help.open,
 });
-const band = lookupBand(dirty, reveal);
+const guide = tourBand({ go: goToStep, reveal, explain: (hazard) => channel.explain(hazard) });
+top.element.append(guide.element);
+const band = lookupBand(dirty, reveal, explainLookup);
 const grid = new Grid(view.top, {
   moved() {
     change({ top: grid.top });
@@ -126,6 +135,8 @@ const panel = detailPanel({
   close: closeDetail,
   copy,
   reveal,
+  hazardPage: (hazard) => channel.explain(hazard),
+  explain,
 });
 const border = splitter({
   size: () => (isPanelBelow() ? view.panel.height : view.panel.width),
@@ -204,7 +215,11 @@ function phaseChanged(next: Phase): void {
     mapWindow = mapWindow === undefined ? undefined : { ...mapWindow, version: 0 };
     watch();
     overview.reset();
-    if (view.selected !== null) readDetail(view.selected);
+    if (view.selected !== null) {
+      readDetail(view.selected);
+      explain();
+    }
+    if (target.kind === 'replay') session.tour().then(tourArrived, askedInVain);
   }
   dirty();
 }
@@ -240,6 +255,28 @@ function statusArrived(next: Status): void {
   notes.status(next);
   if (!paused) overview.changed();
   dirty();
+}
+
+/** The tour is at this step, and so are the tables. */
+function tourArrived(state: TourState | null): void {
+  const back = tour !== null && state !== null && state.step < tour.step;
+  tour = state;
+  guide.show(state);
+  if (back) {
+    band.clear();
+    newestSeq = 0n;
+  }
+  const [nodeid] = state?.steps[state.step]?.nodeids ?? [];
+  if (nodeid !== undefined) reveal(nodeid);
+  else if (state !== null) {
+    change({ selected: null });
+    detail = { at: 'closed' };
+  }
+  dirty();
+}
+
+function goToStep(step: number): void {
+  session.goTo(step).then(tourArrived, askedInVain);
 }
 
 function sawSeq(seq: string): void {
@@ -339,6 +376,7 @@ function unfoldParentOf(nodeid: string): void {
 function select(nodeid: string): void {
   change({ selected: nodeid });
   readDetail(nodeid);
+  explain();
   dirty();
 }
 
@@ -365,6 +403,43 @@ function readDetail(nodeid: string): void {
     (error: unknown) => {
       if (error instanceof InspectorError && error.code === RPC_ERRORS.unknownEntry) {
         settle({ at: 'gone', nodeid, detail: before?.detail });
+      } else askedInVain(error);
+    },
+  );
+}
+
+/** Shows how a lookup was decided. */
+function explainLookup(seq: string): void {
+  change({ selected: null });
+  detail = { at: 'lookup', seq };
+  explain();
+  dirty();
+}
+
+/** Asks «why?» about what is shown: once, and not with every change, for the daemon has to search. */
+function explain(): void {
+  const about =
+    detail.at === 'lookup'
+      ? { seq: detail.seq }
+      : view.selected === null
+        ? null
+        : { nodeid: view.selected };
+  if (about === null || !session.isOpen) return;
+  const asked: Explained = { at: 'asked' };
+  explained = asked;
+  const settle = (next: Explained): void => {
+    // Unless something else is shown by now.
+    if (explained !== asked) return;
+    explained = next;
+    dirty();
+  };
+  session.why(about).then(
+    (why) => settle({ at: 'answered', why }),
+    (error: unknown) => {
+      const code = error instanceof InspectorError ? error.code : undefined;
+      if (code === RPC_ERRORS.unknownMethod) settle({ at: 'never' });
+      else if (error instanceof InspectorError && code === RPC_ERRORS.unknownEntry) {
+        settle({ at: 'refused', sentence: error.message });
       } else askedInVain(error);
     },
   );
@@ -521,11 +596,20 @@ function pageKey(key: string): boolean {
     case 'l':
       band.togglePin();
       return true;
+    case 'n':
+      guide.next();
+      return tour !== null;
+    case 'b':
+      guide.back();
+      return tour !== null;
+    case 'w':
+      band.why();
+      return true;
     case '?':
       help.open();
       return true;
     case 'Escape':
-      if (view.selected !== null) closeDetail();
+      if (detail.at !== 'closed') closeDetail();
       else if (view.query !== '') search('');
       return true;
     default:
@@ -547,7 +631,7 @@ function draw(): void {
   main.style.setProperty('--panel-width', `${view.panel.width}px`);
   main.style.setProperty('--panel-height', `${view.panel.height}px`);
   border.hidden = detail.at === 'closed';
-  panel.draw(detail);
+  panel.draw(detail, explained);
   grid.draw({
     window: mapWindow,
     selected: view.selected,

@@ -6,6 +6,8 @@ import type { ConnectionState } from '../daemon/protocol/hostMessages';
 import type { Target } from '../daemon/protocol/json';
 import type { MapRequest, MapWindow, Status } from '../daemon/protocol/map';
 import type { EntryDetail } from '../daemon/protocol/rpc';
+import type { TourState } from '../daemon/protocol/tour';
+import type { WhyJson, WhySubject } from '../daemon/protocol/why';
 
 export type Phase =
   | { readonly at: 'connecting'; readonly message: string }
@@ -17,6 +19,8 @@ export interface SessionListener {
   /** @param asked the request that it answers; undefined when the daemon sent it by itself */
   window(window: MapWindow, asked: MapRequest | undefined): void;
   status(status: Status): void;
+  /** Somebody has gone to another step of the tour. */
+  tourStep(step: number): void;
 }
 
 const CLIENT_NAME = 'virtiofsd Inspector Key Map';
@@ -78,9 +82,24 @@ export class Session {
     return this.#conversation().call('entry', { nodeid });
   }
 
+  /** @throws InspectorError, with the code `unknownEntry` when there is nothing to explain */
+  async why(about: WhySubject): Promise<WhyJson> {
+    return this.#conversation().call('why', { about });
+  }
+
   /** The entry in a row of the tables. @throws InspectorError */
   async nodeidOfRow(row: number): Promise<string | null> {
     return (await this.#conversation().call('row', { row })).nodeid;
+  }
+
+  /** Null: a recording without steps. @throws InspectorError, also for a target that is no recording */
+  async tour(): Promise<TourState | null> {
+    return this.#conversation().call('tour.state', {});
+  }
+
+  /** @throws InspectorError */
+  async goTo(step: number): Promise<TourState> {
+    return this.#conversation().call('tour.go', { step });
   }
 
   get isOpen(): boolean {
@@ -98,6 +117,7 @@ export class Session {
     this.#client = client;
     client.on('map', (window) => this.listener.window(window, undefined));
     client.on('status', (status) => this.listener.status(status));
+    client.on('tour', ({ step }) => this.listener.tourStep(step));
     const begin = async (): Promise<void> => {
       const { target } = await client.hello(CLIENT_NAME);
       if (client !== this.#client) return;

@@ -64,6 +64,8 @@ export const unpinnedAlias: HazardRule = {
     if (event.type !== 'lookup') return null;
     const alias = aliasIn(event);
     if (alias === null || isOverlayLink(alias)) return null;
+    // An entry with a handle pins nothing in the first place: H13.
+    if (view.tables.entry(alias.nodeid)?.kind === 'handle') return null;
     return {
       key: String(alias.nodeid),
       severity: 'data',

@@ -27,6 +27,9 @@ const MAX_CLIENTS = 32;
 /** How often clients are looked at even when nothing happens. */
 const WATCH_INTERVAL = 1_000;
 
+/** The hazards' pages are text and a style sheet. */
+const DOCUMENT_POLICY = `default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'`;
+
 export interface InspectorServer {
   /** For the runtime file. */
   readonly url: string;
@@ -189,7 +192,9 @@ function servePage(
     response.writeHead(200, { ...headers, 'content-type': 'text/html; charset=utf-8' });
     response.end(html);
   } else if (file?.bytes != null) {
-    response.writeHead(200, { ...headers, 'content-type': file.type });
+    const policy = { 'content-security-policy': DOCUMENT_POLICY };
+    const own = file.type.startsWith('text/html') ? policy : {};
+    response.writeHead(200, { ...headers, ...own, 'content-type': file.type });
     response.end(file.bytes);
   } else if (file !== undefined) {
     refuse(response, { status: 404, message: `${pathname} is missing: run npm run build.` }, log);

@@ -18,7 +18,7 @@ const MAX_DEPTH = 2048;
 export class PathTable {
   /** The row that each name led to last. */
   readonly #byName = new RowIndex((row) => this.#hashOf(row));
-  /** Rows whose name was taken back. */
+  /** Rows whose name does not lead to them: it was taken back, or leads to another row by now. */
   readonly #unnamed = new Set<number>();
   #parent = new Float64Array(64);
   #nameAt = new Int32Array(64).fill(NONE);
@@ -135,7 +135,10 @@ export class PathTable {
   #lead(row: number, name: Uint8Array, from: number, length: number): void {
     const slot = this.#slotOf(this.parentOf(row), name, from, length);
     if (slot === -1) this.#byName.add(row);
-    else this.#byName.replaceAt(slot, row);
+    else {
+      this.#unnamed.add(this.#byName.rowAt(slot));
+      this.#byName.replaceAt(slot, row);
+    }
   }
 
   #hashOf(row: number): number {

@@ -48,6 +48,8 @@ export const webviewToHost = v.variant('k', [
   /** The page is loaded, or the user asked to try again: send `state`. */
   v.object({ k: v.literal('ready') }),
   v.object({ k: v.literal('text'), text: v.pipe(v.string(), v.maxLength(MAX_WEBVIEW_TEXT)) }),
+  /** Show the page of a hazard. */
+  v.object({ k: v.literal('explain'), hazard: v.pipe(v.string(), v.regex(/^H[0-9]{1,3}$/)) }),
   /** For the log: refused by the content security policy, or failed in the page. */
   v.object({
     k: v.literal('report'),

@@ -4,6 +4,7 @@
  */
 
 import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import * as v from 'valibot';
 import { decimal, targetJson } from '../protocol/json';
 import type { Target } from '../protocol/json';
@@ -115,6 +116,6 @@ function targetOf(
     kind: 'replay',
     level: 'instrumented',
     complete: true,
-    transport: `recording ${file}`,
+    transport: `recording ${path.basename(file)}`,
   };
 }

@@ -20,9 +20,9 @@ export function reproduction(scene: Scene): string {
       return inNewShare(
         `--inode-file-handles mandatory --cache never --lookup-rule ${scene.rule}`,
         [
-          'echo old > share/f; cat guest/f                # node 2',
+          'echo old > share/f; stat guest/f               # node 2',
           'rm share/f; echo new > share/f                 # ext4 gives the number away at once',
-          'cat guest/f                                    # node 3: the handle is another',
+          'stat guest/f                                   # node 3: the handle is another',
           'virtiofsd-inspector why $! 3',
         ],
       );
@@ -31,9 +31,10 @@ export function reproduction(scene: Scene): string {
         'daemon=$!',
         'echo text > share/foo; ln share/foo share/foo-link',
         'stat guest/foo                                 # node 2',
-        `virtiofsd-inspector inject $daemon name_to_handle_at=${scene.errno}@foo-link & inject=$!`,
-        'sleep 2; stat guest/foo-link; kill $inject',
-        'virtiofsd-inspector why $daemon foo-link',
+        `virtiofsd-inspector inject $daemon name_to_handle_at=${scene.errno}@foo-link 2> armed &`,
+        'until grep -q Armed armed; do sleep 0.1; done',
+        'stat guest/foo-link; kill $!                   # node 3, without a handle',
+        'virtiofsd-inspector why $daemon 3',
       ]);
     case 'stale':
       return inNewShare('--inode-file-handles mandatory', [

@@ -80,6 +80,7 @@ export function findingTexts(
 
 /** `node 3`, `nodes 3, 2`. */
 export function nodesText({ nodeids }: Pick<HazardJson, 'nodeids'>): string {
+  if (nodeids.length === 0) return 'the share';
   return `${nodeids.length === 1 ? 'node' : 'nodes'} ${nodeids.join(', ')}`;
 }
 

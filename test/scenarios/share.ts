@@ -34,6 +34,8 @@ import type {
 import { hazardJson } from '../../daemon/protocol/json';
 import type { ProbeProgress, ProbeRequest } from '../../daemon/protocol/probe';
 import { handleToJson } from '../../daemon/protocol/text';
+import type { JudgementJson, WhyJson, WhySubject } from '../../daemon/protocol/why';
+import type { ImplementationName } from '../../daemon/tables/implementations';
 import type { ProbeMode } from '../../daemon/tables/hitKind';
 import type { LookupRuleName } from '../../daemon/tables/lookupRule';
 import { loadAddon } from '../../native/index';
@@ -417,6 +419,14 @@ export class Daemon {
     return this.connection.client.call('snapshot', {});
   }
 
+  why(about: WhySubject): Promise<WhyJson> {
+    return this.connection.client.call('why', { about });
+  }
+
+  judged(implementation: ImplementationName): Promise<JudgementJson> {
+    return this.connection.client.call('judge', { implementation });
+  }
+
   /**
    * The first event, past or to come, that passes.
    *
@@ -480,7 +490,7 @@ export class Daemon {
     return this.events
       .slice(from)
       .filter(isLookup)
-      .filter(({ name }) => !name.startsWith(MARKER));
+      .filter(({ name }) => !isMarker(name));
   }
 
   /**
@@ -607,6 +617,11 @@ export interface Held {
 }
 
 const MARKER = '.settled-';
+
+/** Whether a name was looked up only to wait for what came before (`settle`). */
+export function isMarker(name: string): boolean {
+  return name.startsWith(MARKER);
+}
 
 export function isLookup(event: EventJson): event is LookupJson {
   return event.type === 'lookup';

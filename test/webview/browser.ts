@@ -31,7 +31,9 @@ export async function buildPage(
     outdir: dir,
     alias: { '#ui': `./webview/ui/${library}.ts` },
   });
-  await cp(path.join(ROOT, 'webview/map.css'), path.join(dir, 'map.css'));
+  for (const style of ['map.css', 'document.css']) {
+    await cp(path.join(ROOT, 'webview', style), path.join(dir, style));
+  }
   return { dir, remove: () => rmSync(dir, { recursive: true, force: true }) };
 }
 

@@ -16,6 +16,7 @@ import { mapHtml } from '../../daemon/protocol/mapPage';
 import type { MapRequest } from '../../daemon/protocol/map';
 import type { MethodName } from '../../daemon/protocol/rpc';
 import { METHODS, RPC_ERRORS, rpcRequest } from '../../daemon/protocol/rpc';
+import type { WhySubject } from '../../daemon/protocol/why';
 import type { Scene } from './scenes';
 import { detailOf, windowOf } from './scenes';
 
@@ -144,6 +145,17 @@ export class Peer {
       }
       case 'row':
         return { result: { nodeid: scene.nodeidOfRow((params as { row: number }).row) } };
+      case 'why': {
+        const answer = scene.why?.((params as { about: WhySubject }).about);
+        if (answer === undefined) {
+          return {
+            error: { code: RPC_ERRORS.unknownMethod, message: 'There is no method “why”.' },
+          };
+        }
+        return typeof answer === 'string'
+          ? { error: { code: RPC_ERRORS.unknownEntry, message: answer } }
+          : { result: answer };
+      }
       case 'snapshot':
       case 'pages':
       case 'events.follow':
@@ -154,7 +166,6 @@ export class Peer {
       case 'hazards':
       case 'budget.watch':
       case 'budget.stop':
-      case 'why':
       case 'judge':
       case 'debug.attach':
       case 'debug.heartbeat':

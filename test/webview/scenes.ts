@@ -11,6 +11,7 @@ import type {
   Status,
 } from '../../daemon/protocol/map';
 import type { EntryDetail } from '../../daemon/protocol/rpc';
+import type { WhyJson, WhySubject } from '../../daemon/protocol/why';
 
 export interface Scene {
   target: Target;
@@ -25,6 +26,8 @@ export interface Scene {
   cells: Uint8Array;
   /** Node ids of the tables' rows, where a test asks for one. */
   nodeidOfRow: (row: number) => string | null;
+  /** What is said to «why?»; left out: a daemon that does not know the question. */
+  why?: (about: WhySubject) => WhyJson | string;
 }
 
 const TIME = '2026-11-22T06:24:41.113Z';
