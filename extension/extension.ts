@@ -15,10 +15,12 @@ import { showFailure } from './failure';
 import { registerDebugging } from './debugging';
 import { registerFaults } from './faults';
 import { createHazardsView } from './hazardsView';
+import { registerHazardPages } from './hazardPages';
 import { CONTEXTS, KEY_MAP } from './ids';
 import { KeyMaps } from './keyMaps';
 import { registerLinks } from './links';
 import { createStatusBar } from './statusBar';
+import { registerTours } from './tours';
 
 let running:
   { readonly started: StartedDaemons; readonly log: vscode.LogOutputChannel } | undefined;
@@ -55,6 +57,8 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     registerCommands({ context, daemons, started, keyMaps, checkReports, log }),
     vscode.window.registerWebviewPanelSerializer(KEY_MAP, keyMaps),
     registerLinks(daemons, keyMaps),
+    registerTours({ context, daemons, started, keyMaps, log }),
+    registerHazardPages(context, daemons),
     registerDebugging(
       daemons,
       keyMaps,

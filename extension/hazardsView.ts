@@ -150,6 +150,7 @@ function kindItem(key: DaemonKey, kind: HazardKind): vscode.TreeItem {
     vscode.TreeItemCollapsibleState.Collapsed,
   );
   item.id = `${key} ${kind.severity} ${kind.id}`;
+  item.contextValue = ROW_WORDS.hazard;
   item.description = grouped(kind.count);
   return item;
 }
@@ -164,9 +165,10 @@ function findingItem(
   item.id = `${key} ${hazard.id} ${hazard.seq} ${hazard.nodeids.join(',')}`;
   item.description = detail;
   item.tooltip = tooltipOf(hazard);
+  item.contextValue = ROW_WORDS.hazard;
   const [nodeid] = hazard.nodeids;
   if (nodeid !== undefined) {
-    item.contextValue = ROW_WORDS.entry;
+    item.contextValue = `${ROW_WORDS.hazard} ${ROW_WORDS.entry}`;
     item.command = {
       command: COMMANDS.revealEntry,
       title: 'Reveal in the Key Map',
@@ -179,14 +181,22 @@ function findingItem(
   return item;
 }
 
-/** Untrusted Markdown in which everything from the daemon, names of files included, is plain text. */
+/** Markdown in which everything from the daemon, names of files included, is plain text. */
 function tooltipOf(hazard: HazardJson): vscode.MarkdownString {
   const text = new vscode.MarkdownString();
+  // The one link below may run this command and no other.
+  text.isTrusted = { enabledCommands: [COMMANDS.explainHazard] };
   text.appendMarkdown('**').appendText(`${hazard.id} ${hazard.name}`).appendMarkdown('**');
   text.appendText(` · ${SEVERITY_WORDS[hazard.severity]} · ${nodesText(hazard)}`);
   text.appendMarkdown('\n\n').appendText(hazard.advice).appendMarkdown('\n\n');
   for (const line of evidenceLines(hazard)) {
     text.appendMarkdown('- ').appendText(line).appendMarkdown('\n');
+  }
+  if (/^H[0-9]{1,3}$/.test(hazard.id)) {
+    const argument = encodeURIComponent(JSON.stringify([hazard.id]));
+    text.appendMarkdown(
+      `\n\n[What is ${hazard.id}?](command:${COMMANDS.explainHazard}?${argument})`,
+    );
   }
   return text;
 }

@@ -32,6 +32,8 @@ export const COMMANDS = {
   injectFault: `${PREFIX}.injectFault`,
   clearFaults: `${PREFIX}.clearFaults`,
   openRule: `${PREFIX}.openRule`,
+  takeTour: `${PREFIX}.takeTour`,
+  explainHazard: `${PREFIX}.explainHazard`,
   /** For launch.json: `${command:virtiofsdInspector.pickDaemon}` is a process id. */
   pickDaemon: `${PREFIX}.pickDaemon`,
   /** Not in the palette: the hazards view calls it with a daemon and a node id. */
@@ -55,6 +57,7 @@ export const ROW_WORDS = {
   mounted: 'mounted',
   connected: 'connected',
   disconnected: 'disconnected',
-  /** A hazard that concerns an entry. */
+  /** A row of the hazards view; one that concerns an entry. */
+  hazard: 'hazard',
   entry: 'entry',
 } as const;

@@ -9,7 +9,7 @@ import type { Daemon, DaemonKey, Daemons } from './core/daemons';
 import type { Log } from './core/log';
 import type { MapTarget } from './core/mapSession';
 import { MapSession } from './core/mapSession';
-import { KEY_MAP } from './ids';
+import { COMMANDS, KEY_MAP } from './ids';
 
 /** What is remembered of an editor, by its title, for the time after a reload. */
 const remembered = v.record(
@@ -111,6 +111,7 @@ export class KeyMaps implements vscode.WebviewPanelSerializer, vscode.Disposable
           if (panel.visible) void webview.postMessage(message);
         },
         target: () => this.#targetOf(editor),
+        explain: (hazard) => void vscode.commands.executeCommand(COMMANDS.explainHazard, hazard),
       },
       this.log,
     );

@@ -83,7 +83,9 @@ function isStopped({ running }: Held): boolean {
 
 /** Whether a request that steps from here passes another decision. */
 export function hasNext({ point, facts, op }: StoppedJson, how: 'over' | 'into' | 'out'): boolean {
-  if (point === 'reply' || point === 'keys_removed') return false;
+  if (point === 'reply') return false;
+  // Others come to their reply; these have none.
   if (op !== 'FORGET' && op !== 'BATCH_FORGET') return true;
-  return how !== 'out' && !(point === 'counted' && facts.forgets?.left !== '0');
+  if (how === 'out' || point === 'keys_removed') return false;
+  return point !== 'counted' || facts.forgets?.left === '0';
 }

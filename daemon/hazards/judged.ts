@@ -35,6 +35,8 @@ export interface JudgedLookup {
   readonly beside: JudgedEntry | null;
   /** That one was made after this lookup had begun. */
   readonly overlapping: boolean;
+  /** When it was received, in milliseconds since the epoch. */
+  readonly began: number;
   readonly text: (name: Uint8Array) => string;
 }
 
@@ -141,7 +143,7 @@ const mountIdAlias: JudgedRule = {
 const lookupRace: JudgedRule = {
   id: 'H27',
   name: 'LOOKUP/INSERT RACE',
-  onLookup({ lookup, beside, overlapping, nodeid, text }) {
+  onLookup({ lookup, beside, overlapping, began, nodeid, text }) {
     if (beside === null || !overlapping) return null;
     return {
       key: `${beside.nodeid}/${nodeid}`,
@@ -151,8 +153,7 @@ const lookupRace: JudgedRule = {
         name: text(lookup.name),
         ids: idsText(lookup.ids),
         nodes: `${beside.nodeid}, ${nodeid}`,
-        startedAt: startOf(lookup),
-        durationMs: lookup.durationNs / 1e6,
+        underWayMs: Math.round((lookup.time - began) * 1000) / 1000,
       },
       advice:
         `Two lookups of one file overlapped, and both found nothing before either had inserted: nodes ` +
@@ -162,11 +163,6 @@ const lookupRace: JudgedRule = {
     };
   },
 };
-
-/** When a lookup was received, as the events write time. */
-export function startOf({ time, durationNs }: LookupEvent): number {
-  return time - durationNs / 1e6;
-}
 
 /** One file under two nodes, for any other reason. */
 const judgedDuplicate: JudgedRule = {

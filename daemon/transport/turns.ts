@@ -37,7 +37,7 @@ interface Postponed {
 
 /** Serves until the session is over. @returns why */
 export function serveTurns<Ended>(
-  native: Addon,
+  native: Pick<Addon, 'putAside' | 'takeUp'>,
   handler: RequestHandler,
   data: Pick<DataChannel, 'sendFile' | 'writeFile'>,
   session: Session<Ended>,

@@ -9,14 +9,14 @@
 
 import type { Hazard } from '../hazards/hazard';
 import type { JudgedEntry, JudgedLookup } from '../hazards/judged';
-import { JUDGED_RULES, startOf } from '../hazards/judged';
+import { JUDGED_RULES } from '../hazards/judged';
 import type { Sameness } from '../hazards/sameness';
 import { sameFile } from '../hazards/sameness';
 import { idsText } from '../hazards/hazard';
 import type { InspectorEvent } from '../protocol/eventJson';
 import { nameText } from '../protocol/text';
 import { Candidate, NO_FD, NO_HANDLE } from '../tables/candidate';
-import type { ForgetEvent, LookupEvent } from '../tables/events';
+import type { ForgetEvent, LookupEvent, PausedEvent } from '../tables/events';
 import type { HitKind } from '../tables/hitKind';
 import type { FileHandle, Ids, Nodeid } from '../tables/identity';
 import { NO_NODEID } from '../tables/identity';
@@ -26,6 +26,9 @@ import type { Implementation } from '../tables/implementations';
 
 /** Any open descriptor will do. */
 const SOME_FD = 0;
+
+/** Requests that are remembered as held; a debugger holds fewer. */
+const MOST_HELD = 1_000;
 
 interface Entry extends JudgedEntry {
   readonly madeAt: number;
@@ -47,6 +50,8 @@ export class Judge {
   /** What each lookup of a node led to here, the oldest first. */
   readonly #replies = new Map<Nodeid, Nodeid[]>();
   readonly #candidate = new Candidate();
+  /** When a debugger first held a request: its duration does not count the time in which others ran. */
+  readonly #held = new Map<number, number>();
   /** The daemon's own node ids mean files: it gives no node of one file to another. */
   readonly #trusted: boolean;
 
@@ -64,6 +69,7 @@ export class Judge {
     const { type } = event;
     if (type === 'lookup') return this.#lookUp(event);
     if (type === 'forget') this.#forget(event);
+    if (type === 'paused') this.#hold(event);
     if (type === 'init' || type === 'destroy' || type === 'resync') this.#clear();
     return null;
   }
@@ -73,6 +79,7 @@ export class Judge {
     this.#entries.clear();
     this.#byIds.clear();
     this.#replies.clear();
+    this.#held.clear();
   }
 
   #lookUp(lookup: LookupEvent): Answered | null {
@@ -97,8 +104,9 @@ export class Judge {
     const tables = this.#tables;
     const asked = this.#entries.get(tables.explain(candidate)) ?? null;
     const { hit } = tables.asked;
+    const began = this.#began(lookup);
     const same = asked === null ? 'unknown' : this.#same(lookup, asked);
-    const raced = !atomic && asked !== null && asked.madeAt > startOf(lookup);
+    const raced = !atomic && asked !== null && asked.madeAt > began;
     const prevented = holds === 'descriptor' && same === 'different';
     if (prevented) this.prevented++;
     const answer = raced || prevented ? null : asked;
@@ -114,6 +122,7 @@ export class Judge {
       nodeid,
       beside,
       overlapping: raced,
+      began,
       text: nameText,
     };
     return {
@@ -124,6 +133,23 @@ export class Judge {
         return finding === null ? [] : [{ ...finding, id, name, state: 'open', seq: lookup.seq }];
       }),
     };
+  }
+
+  /** A request that is held again was received before the first time. */
+  #hold({ unique, time }: PausedEvent): void {
+    if (!this.#held.has(unique)) this.#held.set(unique, time);
+    if (this.#held.size <= MOST_HELD) return;
+    for (const oldest of this.#held.keys()) {
+      this.#held.delete(oldest);
+      return;
+    }
+  }
+
+  #began({ unique, time, durationNs }: LookupEvent): number {
+    const received = time - durationNs / 1e6;
+    const held = this.#held.get(unique);
+    this.#held.delete(unique);
+    return held === undefined ? received : Math.min(held, received);
   }
 
   #same(lookup: LookupEvent, entry: Entry): Sameness {

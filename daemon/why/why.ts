@@ -30,9 +30,7 @@ export function why(past: Past, subject: WhySubject): WhyJson {
   if ('seq' in subject) return ofSeq(past, subject.seq);
   if ('path' in subject) return ofPath(past, subject.path);
   if ('errno' in subject) return ofErrno(past, subject.errno);
-  const hazard = past.openHazard(subject.hazard);
-  if (hazard === null) throw new NothingToExplain(`No hazard ${subject.hazard} is open.`);
-  return ofHazard(past, hazard);
+  return ofHazardNumber(past, subject.hazard);
 }
 
 // --- what is asked about ----------------------------------------------------------------------------
@@ -116,6 +114,20 @@ function ofErrno(past: Past, errno: string): WhyJson {
   };
 }
 
+/** The newest open hazard of a number; when none is open, the newest that was. */
+function ofHazardNumber(past: Past, id: string): WhyJson {
+  const open = past.openHazard(id);
+  if (open !== null) return ofHazard(past, open);
+  const over = past.newest(
+    Infinity,
+    (event) => event.type === 'hazard_closed' && event.hazard.id === id,
+  );
+  if (over?.type === 'hazard_closed') return ofHazard(past, over.hazard);
+  throw new NothingToExplain(
+    `No hazard ${id} is open, and none was in the events that are kept (from ${past.oldest} on).`,
+  );
+}
+
 function ofHazard(past: Past, hazard: Hazard): WhyJson {
   const event = past.event(hazard.seq);
   const [first] = hazard.nodeids;
@@ -131,7 +143,11 @@ function ofHazard(past: Past, hazard: Hazard): WhyJson {
     );
   }
   const advice = [hazard.advice, ...of.advice.filter((line) => line !== hazard.advice)];
-  return { ...of, title: `${hazard.id} ${hazard.name} · ${of.title}`, advice };
+  return {
+    ...of,
+    title: `${hazard.id} ${hazard.name}${hazard.state === 'closed' ? ' (over)' : ''} · ${of.title}`,
+    advice,
+  };
 }
 
 // --- answers ----------------------------------------------------------------------------------------

@@ -99,13 +99,13 @@ export class DaemonProcess {
 
   /** @throws Error when the program cannot be started at all */
   static async start(
-    request: LaunchRequest,
+    node: string,
+    args: readonly string[],
     environment: NodeJS.ProcessEnv,
     log: Log,
   ): Promise<DaemonProcess> {
-    const args = daemonArguments(request);
-    log.info(`Starting ${[request.node, ...args].map(quote).join(' ')}`);
-    const child = spawn(request.node, args, {
+    log.info(`Starting ${[node, ...args].map(quote).join(' ')}`);
+    const child = spawn(node, args, {
       cwd: '/',
       env: daemonEnvironment(environment),
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -117,11 +117,10 @@ export class DaemonProcess {
       });
     } catch (error) {
       throw new Error(
-        `${request.node} cannot be run (${messageOf(error)}). Check the setting virtiofsdInspector.nodePath.`,
+        `${node} cannot be run (${messageOf(error)}). Check the setting virtiofsdInspector.nodePath.`,
       );
     }
-    if (child.pid === undefined)
-      throw new Error(`${request.node} has started without a process id.`);
+    if (child.pid === undefined) throw new Error(`${node} has started without a process id.`);
     return new DaemonProcess(child, child.pid, log);
   }
 

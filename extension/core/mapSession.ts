@@ -24,6 +24,8 @@ export interface MapSessionHost {
   post(message: HostToWebview): void;
   /** Asked anew for each connection. */
   target(): MapTarget;
+  /** The user asks what a hazard is. */
+  explain(hazard: string): void;
 }
 
 const { OPEN } = WebSocket;
@@ -56,6 +58,9 @@ export class MapSession {
         return;
       case 'text':
         this.#forward(parsed.output.text);
+        return;
+      case 'explain':
+        this.host.explain(parsed.output.hazard);
         return;
       case 'report':
         this.#report(parsed.output.level, parsed.output.message);

@@ -4,7 +4,7 @@ import type { Daemon, Daemons } from './daemons';
 import { localKey } from './daemons';
 import type { DaemonKey } from './daemons';
 import type { Exit, LaunchRequest } from './launch';
-import { DaemonProcess } from './launch';
+import { daemonArguments, DaemonProcess } from './launch';
 import type { Log } from './log';
 import { makeMountpoint, noteMount, removeMountpoint } from './mountpoints';
 import { processStartTime } from './processTime';
@@ -18,6 +18,18 @@ export interface StartRequest extends Omit<LaunchRequest, 'place'> {
   readonly mountRoots: readonly string[];
   /** Where to serve instead of on a mountpoint that is made and removed here. */
   readonly place?: readonly string[];
+}
+
+export interface TourRequest extends Pick<LaunchRequest, 'node' | 'program'> {
+  readonly name: string;
+}
+
+interface Running {
+  readonly node: string;
+  readonly args: readonly string[];
+  readonly sharedDir: string;
+  /** Made for it, and to be removed after it. */
+  readonly mountpoint: string | null;
 }
 
 interface Started {
@@ -66,9 +78,24 @@ export class StartedDaemons {
     const mountpoint =
       request.place === undefined ? await makeMountpoint(request.mountRoots, sharedDir) : null;
     const place = request.place ?? ['--mount', mountpoint ?? ''];
+    const args = daemonArguments({ ...request, place });
+    return this.#run({ node: request.node, args, sharedDir, mountpoint }, cancel);
+  }
+
+  /**
+   * Starts the program on a recorded tour.
+   *
+   * @throws as `start` does
+   */
+  async startTour({ node, program, name }: TourRequest, cancel: AbortSignal): Promise<Daemon> {
+    const args = [program, 'tour', name];
+    return this.#run({ node, args, sharedDir: `tour ${name}`, mountpoint: null }, cancel);
+  }
+
+  async #run({ node, args, sharedDir, mountpoint }: Running, cancel: AbortSignal): Promise<Daemon> {
     let process: DaemonProcess;
     try {
-      process = await DaemonProcess.start({ ...request, place }, this.environment, this.log);
+      process = await DaemonProcess.start(node, args, this.environment, this.log);
     } catch (error) {
       if (mountpoint !== null) await removeMountpoint(mountpoint, this.log);
       throw error;

@@ -77,7 +77,7 @@ function measure(share: string, { name, handles, probe }: Case): string[] {
   }
 
   const init = new Uint8Array(
-    new Uint32Array([7, 45, 0x20000, 0x73fffffb, ...Array(12).fill(0)]).buffer,
+    new Uint32Array([7, 45, 0x20000, 0x73fffffb, ...new Array<number>(12).fill(0)]).buffer,
   );
   ask(Opcode.INIT, 0, init);
   ask(Opcode.LOOKUP, 1, new TextEncoder().encode('d000\0'));

@@ -38,6 +38,7 @@ const root = path.resolve(here, '../..');
  */
 const PLAN = {
   fuse: { sessions: 650, inputs: 4000 },
+  debugged: { sessions: 24, inputs: 1500 },
   chains: { sessions: 600, inputs: 4000 },
   messages: { sessions: 150, inputs: 2000 },
   daemon: { sessions: 6, inputs: 100 },

@@ -9,6 +9,7 @@ import * as fs from 'node:fs';
 import path from 'node:path';
 import { createScratch, loadAddon } from '../../native/index';
 import { chainSession } from './chains/session';
+import { debuggedSession } from './fuse/debugged';
 import { fuseSession } from './fuse/session';
 import type { Session, Surroundings } from './kind';
 import { daemonSession } from './messages/daemonSession';
@@ -17,6 +18,7 @@ import { loadFuzzing } from './native/index';
 
 const KINDS: Readonly<Record<string, Session>> = {
   fuse: fuseSession,
+  debugged: debuggedSession,
   chains: chainSession,
   messages: messageSession,
   daemon: daemonSession,

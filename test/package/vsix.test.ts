@@ -1,7 +1,7 @@
 /** The packed extension: what is in it, that everything it names is in it, and that it runs. */
 
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -10,6 +10,18 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { packageExtension } from '../../scripts/package.mjs';
 
 const run = promisify(execFile);
+const root = path.resolve(import.meta.dirname, '../..');
+const HAZARDS = /^(H[0-9]+)\.md$/;
+const TOURS = /^(.+)\.jsonl$/;
+
+/** Files of docs/hazards or tours, each under the name that it is shipped by. */
+function named(pattern: RegExp, shipped: (name: string) => string): string[] {
+  const names = readdirSync(path.join(root, pattern === TOURS ? 'tours' : 'docs/hazards'));
+  return names.flatMap((file) => {
+    const name = pattern.exec(file)?.[1];
+    return name === undefined ? [] : [shipped(name)];
+  });
+}
 
 let folder: string;
 let extension: string;
@@ -33,31 +45,40 @@ test('what is in it', async () => {
     .filter((entry) => entry.isFile())
     .map((entry) => path.relative(folder, path.join(entry.parentPath, entry.name)))
     .sort();
-  expect(files).toEqual([
-    '[Content_Types].xml',
-    'extension.vsixmanifest',
-    'extension/LICENSE.txt',
-    'extension/ThirdPartyNotices.txt',
-    'extension/changelog.md',
-    'extension/dist/daemon/cli.js',
-    'extension/dist/daemon/worker.js',
-    'extension/dist/extension/extension.js',
-    'extension/dist/webview/map.css',
-    'extension/dist/webview/map.js',
-    'extension/media/activityBar.svg',
-    'extension/media/icon.png',
-    'extension/media/keyMapDark.svg',
-    'extension/media/keyMapLight.svg',
-    'extension/media/lookupRule.language.json',
-    'extension/media/lookupRule.tmLanguage.json',
-    'extension/media/walkthrough/hazard.svg',
-    'extension/media/walkthrough/start.svg',
-    'extension/media/walkthrough/watch.svg',
-    'extension/media/walkthrough/work.svg',
-    'extension/package.json',
-    'extension/prebuilds/linux-x64/virtiofsd-inspector.node',
-    'extension/readme.md',
-  ]);
+  expect(files).toEqual(
+    [
+      '[Content_Types].xml',
+      'extension.vsixmanifest',
+      'extension/LICENSE.txt',
+      'extension/ThirdPartyNotices.txt',
+      'extension/changelog.md',
+      'extension/dist/daemon/cli.js',
+      'extension/dist/daemon/worker.js',
+      'extension/dist/extension/extension.js',
+      ...named(TOURS, (tour) => `extension/dist/tours/${tour}.jsonl`),
+      'extension/dist/webview/document.css',
+      ...named(HAZARDS, (page) => `extension/dist/webview/hazards/${page}.html`),
+      'extension/dist/webview/hazards/index.html',
+      'extension/dist/webview/map.css',
+      'extension/dist/webview/map.js',
+      'extension/docs/hazards/README.md',
+      ...named(HAZARDS, (page) => `extension/docs/hazards/${page}.md`),
+      'extension/media/activityBar.svg',
+      'extension/media/icon.png',
+      'extension/media/keyMapDark.svg',
+      'extension/media/keyMapLight.svg',
+      'extension/media/lookupRule.language.json',
+      'extension/media/lookupRule.tmLanguage.json',
+      'extension/media/walkthrough/hazard.svg',
+      'extension/media/walkthrough/start.svg',
+      'extension/media/walkthrough/tour.svg',
+      'extension/media/walkthrough/watch.svg',
+      'extension/media/walkthrough/work.svg',
+      'extension/package.json',
+      'extension/prebuilds/linux-x64/virtiofsd-inspector.node',
+      'extension/readme.md',
+    ].sort(),
+  );
 });
 
 test('everything that the manifest names is in it', async () => {
@@ -96,6 +117,8 @@ test('the packed daemon runs under plain Node, away from the repository', async 
   );
   const help = await run(process.execPath, [program, 'serve', '--help'], options);
   expect(help.stdout).toContain('--shared-dir');
+  const tours = await run(process.execPath, [program, 'tour', '--json'], options);
+  expect((JSON.parse(tours.stdout) as { name: string }[]).map(({ name }) => name)).toContain('S1');
   // It gets as far as its own words about the folder, so the addon beside it was found.
   const refused = run(
     process.execPath,

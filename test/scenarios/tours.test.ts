@@ -135,7 +135,7 @@ for (const fileSystem of new Set(TOUR_SCRIPTS.map((script) => script.fileSystem)
             version: 1,
             target: {
               implementation,
-              sharedDir: '/srv/share',
+              sharedDir: `tour ${script.name}`,
               lookupRule: target.lookupRule,
               inodeFileHandles,
             },

@@ -15,11 +15,13 @@ let session: MapSession;
 const log = keepingLog();
 const page = new EventEmitter();
 let posted: HostToWebview[];
+let explained: string[];
 
 beforeEach(async () => {
   peer = await startPeer();
   target = { state: 'there', address: peer.address };
   posted = [];
+  explained = [];
   log.lines.length = 0;
   session = new MapSession(
     {
@@ -28,6 +30,7 @@ beforeEach(async () => {
         page.emit(message.k === 'state' ? message.state : message.k);
       },
       target: () => target,
+      explain: (hazard) => explained.push(hazard),
     },
     log,
   );
@@ -48,6 +51,13 @@ async function ready(): Promise<void> {
   session.receive({ k: 'ready' });
   await open;
 }
+
+test('the page may ask what a hazard is, by its id and nothing else', () => {
+  session.receive({ k: 'explain', hazard: 'H11' });
+  session.receive({ k: 'explain', hazard: '../H1' });
+  expect(explained).toEqual(['H11']);
+  expect(log.lines.at(-1)).toContain('none of its own');
+});
 
 test('frames travel unchanged in both directions', async () => {
   await ready();

@@ -41,6 +41,7 @@ export interface LookupOptions {
   readonly btime?: number;
   /** f_type. */
   readonly fsType?: number;
+  readonly unique?: number;
   /** Since it was received; a microsecond. */
   readonly durationNs?: number;
 }
@@ -161,7 +162,7 @@ export class Source {
     return {
       type: 'lookup',
       op: op ?? 'LOOKUP',
-      unique: 2,
+      unique: options.unique ?? 2,
       parent: parent ?? ROOT_NODEID,
       name: typeof name === 'string' ? Buffer.from(name) : name,
       handleErrno: handleErrno ?? 0,

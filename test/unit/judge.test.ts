@@ -162,8 +162,22 @@ describe('H27: lookups that overlap', () => {
     expect(judged(pair(2.5), 'libkrun').findings[0]).toMatchObject({
       name: 'LOOKUP/INSERT RACE',
       nodeids: [3, 2],
-      evidence: { nodes: '2, 3', durationMs: 2.5 },
+      evidence: { nodes: '2, 3', underWayMs: 2.5 },
     });
+  });
+
+  it('a request that a debugger held was under way since then', () => {
+    const source = new Source();
+    const held = { op: 'LOOKUP', unique: 2, seq: 0, time: source.time } as const;
+    source.events.push({ ...held, type: 'paused', point: 'opened', reason: 'breakpoint' });
+    source.time += 10;
+    source.lookup('g', { ino: 12, generation: 7 }, { unique: 3 });
+    source.time += 10;
+    source.lookup('f', { ino: 12, generation: 7 });
+    expect(judged(source, 'qemu-virtiofsd').findings).toMatchObject([
+      { id: 'H27', evidence: { underWayMs: 20 } },
+    ]);
+    expect(judged(source, 'virtiofsd').findings).toEqual([]);
   });
 
   it('is quiet when the second began after the first had ended', () => {

@@ -207,7 +207,9 @@ describe('what can be asked about', () => {
     const { title, advice } = ask(source, { hazard: 'H1' });
     expect(title).toContain('H1 INODE-NUMBER REUSE');
     expect(advice[0]).toContain('generation 7 → 9');
-    expect(() => ask(source, { hazard: 'H12' })).toThrow('No hazard H12 is open.');
+    expect(() => ask(source, { hazard: 'H12' })).toThrow('No hazard H12 is open');
+    source.forget(2 as Nodeid);
+    expect(ask(source, { hazard: 'H1' }).title).toContain('H1 INODE-NUMBER REUSE (over)');
   });
 });
 

@@ -132,6 +132,32 @@ export class Requests {
     return random.once(2) ? size : this.#mutated(size);
   }
 
+  /** One with lookups, or a forget, that goes well unless the host has changed. */
+  lookingUp(): number {
+    const random = this.#random;
+    const guest = this.#guest;
+    if (!guest.initialized || !guest.lookups.has(ROOT_NODEID)) return this.plainInit();
+    const opened = guest.handles.at(-1);
+    const known = guest.nodes.length === 0 ? ROOT_NODEID : random.pick(guest.nodes);
+    const choice = random.below(12);
+    if (choice === 0) {
+      this.#begin(Opcode.OPENDIR, random.once(2) ? ROOT_NODEID : known);
+      this.#words(0, 0);
+    } else if (choice < 3 && opened !== undefined) {
+      this.#begin(Opcode.READDIRPLUS, opened[1]);
+      this.#wide(opened[0]);
+      this.#wide(0);
+      this.#words(4096, 0, 0, 0, 0, 0);
+    } else if (choice < 5 && known !== ROOT_NODEID) {
+      this.#begin(Opcode.FORGET, known);
+      this.#wide(1);
+    } else {
+      this.#begin(Opcode.LOOKUP, random.once(2) ? ROOT_NODEID : known);
+      this.#string(random.pick(PLAIN));
+    }
+    return this.#finish();
+  }
+
   /** An INIT that no daemon refuses. */
   plainInit(): number {
     this.#begin(Opcode.INIT, 0);

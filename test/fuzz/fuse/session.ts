@@ -2,7 +2,10 @@
 
 import { deepStrictEqual } from 'node:assert';
 import * as fs from 'node:fs';
+import { DebugGate } from '../../../daemon/debug/gate';
+import type { DebugReport } from '../../../daemon/debug/spec';
 import type { DataChannel } from '../../../daemon/fuse/dataChannel';
+import { NAMING } from '../../../daemon/inspector/debugNaming';
 import { parseIdTranslation } from '../../../daemon/options/idTranslation';
 import { parseXattrmap } from '../../../daemon/options/xattrmap';
 import { createFileSystem } from '../../../daemon/passthrough/fileSystem';
@@ -50,19 +53,30 @@ const TRANSLATIONS: readonly (readonly string[])[] = [
 const MOUNTS = 2;
 
 export function fuseSession(around: Surroundings, seed: number, inputs: number): void {
+  withServed(around, seed, (served, playground, random) => {
+    for (let i = 1; i <= inputs; i++) {
+      around.count();
+      if (random.once(60)) playground.hostChange(random);
+      served.next();
+      if (i % DRAIN_EVERY === 0) served.follow();
+      if (i % CHECK_EVERY === 0) served.check();
+    }
+  });
+}
+
+/** Plays with a file system, and looks at what must be true afterwards. */
+export function withServed(
+  around: Surroundings,
+  seed: number,
+  play: (served: Served, playground: Playground, random: Random) => void,
+): void {
   const random = new Random(seed);
   const descriptors = openDescriptors();
   const playground = makePlayground(around.native, around.folder);
   const served = new Served(around, playground, random);
   allOf(
     () => {
-      for (let i = 1; i <= inputs; i++) {
-        around.count();
-        if (random.once(60)) playground.hostChange(random);
-        served.next();
-        if (i % DRAIN_EVERY === 0) served.follow();
-        if (i % CHECK_EVERY === 0) served.check();
-      }
+      play(served, playground, random);
       served.follow();
       served.check();
       served.checkEnd();
@@ -139,19 +153,22 @@ function translationFrom(random: Random): OwnerTranslation {
 }
 
 /** A file system and its guest. */
-class Served {
+export class Served {
   readonly #around: Surroundings;
-  readonly #fileSystem: FileSystem;
+  readonly gate: DebugGate;
+  /** What the gate has to say; nobody debugs, unless a session does. */
+  onReport: (report: DebugReport) => void = () => undefined;
+  readonly fileSystem: FileSystem;
   readonly #tables: InodeTables;
   /** Follows the events, as the inspector does. */
   readonly #folded: InodeTables;
   readonly #reader: RingReader;
   readonly #volumes = new Map<number, VolumeFacts>();
   #seq = 1;
-  readonly #guest = new Guest();
-  readonly #requests: Requests;
-  readonly #replies: Replies;
-  readonly #channel: DataChannel;
+  readonly guest = new Guest();
+  readonly requests: Requests;
+  readonly replies: Replies;
+  readonly channel: DataChannel;
   readonly #isInside: Playground['isInside'];
   readonly #descriptors: number;
   readonly #identity: string;
@@ -169,22 +186,26 @@ class Served {
     this.#folded = new InodeTables(options.lookupRule);
     this.#reader = new RingReader(ring);
     const writer = new RingWriter(ring, () => undefined);
-    this.#fileSystem = createFileSystem(
+    const recorder = new RingRecorder(writer, this.#tables);
+    this.gate = new DebugGate(this.#tables, NAMING, recorder, (report) => this.onReport(report));
+    this.fileSystem = createFileSystem(
       options,
       native,
       this.#tables,
-      new RingRecorder(writer, this.#tables),
+      recorder,
       (_level, text) => {
         must(!text.includes('failed inside'), () => text);
       },
+      undefined,
+      this.gate,
     );
-    const { memory } = this.#fileSystem;
-    this.#requests = new Requests(memory, random, this.#guest);
-    this.#replies = new Replies(memory, this.#guest, playground.outside);
-    this.#channel = {
+    const { memory } = this.fileSystem;
+    this.requests = new Requests(memory, random, this.guest);
+    this.replies = new Replies(memory, this.guest, playground.outside);
+    this.channel = {
       sendFile: (fd, offsetAt, size) => {
         const bytes = native.readFile(fd, REPLY + 16, size, offsetAt);
-        this.#replies.channelBytes = bytes;
+        this.replies.channelBytes = bytes;
         return Math.min(bytes, 0);
       },
       writeFile: (fd, dataAt, size, offsetAt, append) =>
@@ -200,22 +221,22 @@ class Served {
   }
 
   next(): void {
-    this.#ask(this.#requests.next());
+    this.#ask(this.requests.next());
   }
 
   #ask(received: number): void {
-    const { u8, u32 } = this.#fileSystem.memory;
+    const { u8, u32 } = this.fileSystem.memory;
     const declared = u32[REQUEST >> 2] ?? 0;
     const end = REQUEST + Math.max(Math.min(declared, received), 40);
     const { fuzzing } = this.#around;
     const { tell } = this.#around;
     if (tell !== null) tell(`request ${hex(u8, REQUEST, received)}`);
-    this.#replies.prepare();
+    this.replies.prepare();
     fuzzing.poison(u8, end, BEHIND);
-    const length = this.#fileSystem.handle(received, this.#channel);
+    const length = this.fileSystem.handle(received, this.channel);
     fuzzing.unpoison(u8, end, BEHIND);
     if (tell !== null) tell(`reply   ${hex(u8, REPLY, length)}`);
-    this.#replies.check(received, length);
+    this.replies.check(received, length);
   }
 
   /** Folds what was recorded. */
@@ -236,12 +257,12 @@ class Served {
   /** What must be true at any time. */
   check(): void {
     const tables = this.#tables;
-    checkCounts(this.#guest, tables.entries());
-    const open = this.#fileSystem.fdsUsed() - tables.entriesOfKind('file');
-    must(open === this.#guest.open.size, () => {
-      return `${open} files are open; the guest was given ${this.#guest.open.size}.`;
+    checkCounts(this.guest, tables.entries());
+    const open = this.fileSystem.fdsUsed() - tables.entriesOfKind('file');
+    must(open === this.guest.open.size, () => {
+      return `${open} files are open; the guest was given ${this.guest.open.size}.`;
     });
-    const more = openDescriptors() - this.#descriptors - this.#fileSystem.fdsUsed();
+    const more = openDescriptors() - this.#descriptors - this.fileSystem.fdsUsed();
     must(more >= 0 && more <= MOUNTS, () => {
       return `${more} descriptors that nobody counts are among ${describeDescriptors()}`;
     });
@@ -261,13 +282,13 @@ class Served {
       throw new Finding(`The events lead to other tables: ${String(error)}`);
     }
     // It still serves.
-    this.#ask(this.#requests.plainInit());
-    must(this.#guest.initialized, () => 'INIT fails after all this.');
+    this.#ask(this.requests.plainInit());
+    must(this.guest.initialized, () => 'INIT fails after all this.');
   }
 
   end(): void {
-    const { u8 } = this.#fileSystem.memory;
+    const { u8 } = this.fileSystem.memory;
     this.#around.fuzzing.unpoison(u8, 0, u8.length);
-    this.#fileSystem.close();
+    this.fileSystem.close();
   }
 }
