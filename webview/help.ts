@@ -8,6 +8,7 @@ import { severityGlyph } from './glyphs';
 import { HITS, KINDS, SEVERITY_COST } from './words';
 
 const KEYS: readonly (readonly [keys: string, does: string])[] = [
+  ['1, 2, 3', 'Key Map, Number Lanes, Mounts and Budget'],
   ['↑ ↓', 'previous, next row'],
   ['Page Up, Page Down', 'a page of rows'],
   ['Home, End', 'first, last row'],
@@ -18,6 +19,7 @@ const KEYS: readonly (readonly [keys: string, does: string])[] = [
   ['/', 'search'],
   ['p', 'pause this view; the daemon goes on'],
   ['l', 'pin the lookup shown'],
+  ['+ − 0, Shift+→ ←', 'lanes: zoom the time in, out, all of it; move in time'],
   ['w', 'why that lookup was answered so'],
   ['n, b', 'on a tour: next step, step before'],
   ['Escape', 'close the details; leave the search'],

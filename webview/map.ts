@@ -2,12 +2,15 @@
 
 import { InspectorError } from '../daemon/protocol/client';
 import type { StopPlace } from '../daemon/protocol/hostMessages';
+import type { BudgetJson } from '../daemon/protocol/budget';
+import type { LanesWindow } from '../daemon/protocol/lanes';
 import type { MapRequest, MapRow, MapWindow, Status } from '../daemon/protocol/map';
 import { MAX_WINDOW_ROWS } from '../daemon/protocol/map';
 import { RPC_ERRORS } from '../daemon/protocol/rpc';
 import type { EntryDetail } from '../daemon/protocol/rpc';
 import type { TourState } from '../daemon/protocol/tour';
 import type { Target } from '../daemon/protocol/json';
+import { budgetView } from './budgetView';
 import { isPlainPage, openChannel } from './channel';
 import type { DetailState, Explained } from './detail';
 import { detailPanel } from './detail';
@@ -16,6 +19,7 @@ import { frameScheduler } from './frame';
 import { Grid } from './grid';
 import { header } from './header';
 import { helpDialog } from './help';
+import { LanesView } from './lanesView';
 import { live } from './live';
 import { lookupBand } from './lookupBand';
 import { OverviewStrip } from './overview';
@@ -23,6 +27,8 @@ import { screens } from './screens';
 import type { Phase } from './session';
 import { Session } from './session';
 import { splitter } from './splitter';
+import type { ViewName } from './tabs';
+import { tabs, VIEW_NAMES } from './tabs';
 import { tourBand } from './tourBand';
 import type { ViewState } from './viewState';
 import { readViewState } from './viewState';
@@ -65,6 +71,7 @@ let phase: Phase = { at: 'connecting', message: 'Waiting for the daemon.' };
 let target: Target | undefined;
 let mapWindow: MapWindow | undefined;
 let status: Status | undefined;
+let budget: BudgetJson | undefined;
 let paused = false;
 let pausedAt = 0n;
 let newestSeq = 0n;
@@ -77,6 +84,8 @@ let detailTimer: ReturnType<typeof setTimeout> | undefined;
 let revealing: string | undefined;
 /** The next row with a hazard is beyond the window; look on when that is loaded. */
 let seekingHazard: { readonly direction: 1 | -1; readonly again: boolean } | undefined;
+/** The lanes asked for last. */
+let askedLanes = '';
 let searchTimer: ReturnType<typeof setTimeout> | undefined;
 let saveTimer: ReturnType<typeof setTimeout> | undefined;
 
@@ -86,6 +95,12 @@ const dirty = (): void => frames.request();
 const session = new Session((text) => channel.send(text), {
   phase: phaseChanged,
   window: windowArrived,
+  lanes: lanesArrived,
+  budget(next) {
+    if (paused && budget !== undefined) return;
+    budget = next;
+    dirty();
+  },
   status: statusArrived,
   tourStep: (step) => {
     if (tour !== null) tourArrived({ ...tour, step });
@@ -101,12 +116,13 @@ const top = header({
     clearTimeout(searchTimer);
     searchTimer = setTimeout(() => search(query), SEARCH_DELAY_MS);
   },
-  searched: () => grid.element.focus(),
+  searched: () => (view.view === 'lanes' ? lanes.focus() : grid.element.focus()),
   pause: togglePause,
   help: help.open,
 });
+const views = tabs(showView);
 const guide = tourBand({ go: goToStep, reveal, explain: (hazard) => channel.explain(hazard) });
-top.element.append(guide.element);
+top.element.append(views.element, guide.element);
 const band = lookupBand(dirty, reveal, explainLookup);
 const grid = new Grid(view.top, {
   moved() {
@@ -118,6 +134,14 @@ const grid = new Grid(view.top, {
   toggle,
   reveal,
 });
+const lanes = new LanesView(view.lanes, {
+  moved: watchLanes,
+  changed: (saved) => change({ lanes: { ...saved, classes: [...saved.classes] } }),
+  dirty,
+  open: reveal,
+  say: (text) => notes.say(text),
+});
+const budgets = budgetView(reveal);
 const overview = new OverviewStrip(view.zoom, {
   cells: (from, to, cells) => session.overview(from, to, cells),
   choose(row) {
@@ -153,8 +177,11 @@ const border = splitter({
   isBelow: isPanelBelow,
 });
 const main = el(
-  'main',
-  { class: 'main' },
+  'div',
+  {
+    class: 'main',
+    attributes: { id: 'view-map', role: 'tabpanel', 'aria-labelledby': 'tab-map' },
+  },
   el(
     'div',
     { class: 'map' },
@@ -172,13 +199,16 @@ const page = el(
   top.element,
   band.element,
   screen.banner,
-  main,
+  el('main', { class: 'views' }, main, lanes.element, budgets.element),
   notes.element,
 );
 document.getElementById('root')?.replaceChildren(page, help.element);
 top.search.setValue(view.query);
 
-new MutationObserver(() => overview.repaint()).observe(body, {
+new MutationObserver(() => {
+  overview.repaint();
+  lanes.repaint();
+}).observe(body, {
   attributes: true,
   attributeFilter: ['class'],
 });
@@ -190,6 +220,7 @@ document.addEventListener('visibilitychange', () => {
   if (document.hidden) return;
   overview.changed();
   refreshDetail();
+  dirty();
 });
 document.addEventListener('keydown', pressed);
 document.addEventListener('copy', (event) => {
@@ -215,6 +246,8 @@ function phaseChanged(next: Phase): void {
     mapWindow = mapWindow === undefined ? undefined : { ...mapWindow, version: 0 };
     watch();
     overview.reset();
+    lanes.reset();
+    watchViews();
     if (view.selected !== null) {
       readDetail(view.selected);
       explain();
@@ -249,6 +282,12 @@ function windowArrived(next: MapWindow, asked: MapRequest | undefined): void {
   dirty();
 }
 
+function lanesArrived(next: LanesWindow, asked: boolean): void {
+  if (next.version <= lanes.version || (paused && !asked)) return;
+  lanes.setWindow(next);
+  watchLanes();
+}
+
 function statusArrived(next: Status): void {
   status = next;
   sawSeq(next.seq);
@@ -267,7 +306,7 @@ function tourArrived(state: TourState | null): void {
     newestSeq = 0n;
   }
   const [nodeid] = state?.steps[state.step]?.nodeids ?? [];
-  if (nodeid !== undefined) reveal(nodeid);
+  if (nodeid !== undefined) bringIntoSight(nodeid);
   else if (state !== null) {
     change({ selected: null });
     detail = { at: 'closed' };
@@ -300,6 +339,35 @@ function watch(): void {
   });
 }
 
+/** Asks for the lanes in sight, when they are looked at. */
+function watchLanes(): void {
+  if (view.view !== 'lanes') session.watchLanes(null);
+  else if (wantedLanes() !== askedLanes) {
+    askedLanes = wantedLanes();
+    session.watchLanes(lanes.wanted(view.query));
+  }
+}
+
+function wantedLanes(): string {
+  return JSON.stringify(lanes.wanted(view.query));
+}
+
+/** Shows another view; what the others show stays as it is. */
+function showView(next: ViewName): void {
+  change({ view: next });
+  // Who stopped looking is a new viewer to the daemon, and versions count from 1 again.
+  lanes.reset();
+  askedLanes = '';
+  watchViews();
+  dirty();
+}
+
+/** Has the daemon send what is looked at, and no more. */
+function watchViews(): void {
+  watchLanes();
+  session.watchBudget(view.view === 'budget');
+}
+
 function search(query: string): void {
   clearTimeout(searchTimer);
   top.search.setValue(query);
@@ -307,6 +375,7 @@ function search(query: string): void {
   change({ query: query.slice(0, 300), top: 0 });
   grid.reset();
   watch();
+  lanes.toTop();
   dirty();
 }
 
@@ -322,6 +391,11 @@ function setUnfolded(directory: string, unfold: boolean): void {
 
 /** Brings an entry into sight and shows its details. */
 function reveal(nodeid: string): void {
+  if (view.view !== 'map') showView('map');
+  bringIntoSight(nodeid);
+}
+
+function bringIntoSight(nodeid: string): void {
   if (view.query !== '') {
     change({ query: '' });
     top.search.setValue('');
@@ -472,6 +546,8 @@ function togglePause(): void {
   pausedAt = newestSeq;
   if (!paused) {
     watch();
+    askedLanes = '';
+    watchLanes();
     overview.changed();
   }
   notes.say(
@@ -577,6 +653,15 @@ function gridKey(key: string): boolean {
 }
 
 function pageKey(key: string): boolean {
+  const shown = VIEW_NAMES[Number(key) - 1];
+  if (shown !== undefined) {
+    showView(shown);
+    return true;
+  }
+  return (view.view === 'map' && mapKey(key)) || viewKey(key);
+}
+
+function mapKey(key: string): boolean {
   switch (key) {
     case 'h':
       seekHazard(1);
@@ -587,26 +672,11 @@ function pageKey(key: string): boolean {
     case 'c':
       copyRow();
       return true;
-    case '/':
-      top.search.focus();
-      return true;
-    case 'p':
-      togglePause();
-      return true;
     case 'l':
       band.togglePin();
       return true;
-    case 'n':
-      guide.next();
-      return tour !== null;
-    case 'b':
-      guide.back();
-      return tour !== null;
     case 'w':
       band.why();
-      return true;
-    case '?':
-      help.open();
       return true;
     case 'Escape':
       if (detail.at !== 'closed') closeDetail();
@@ -617,31 +687,63 @@ function pageKey(key: string): boolean {
   }
 }
 
+function viewKey(key: string): boolean {
+  switch (key) {
+    case '/':
+      top.search.focus();
+      return true;
+    case 'n':
+      guide.next();
+      return tour !== null;
+    case 'b':
+      guide.back();
+      return tour !== null;
+    case 'p':
+      togglePause();
+      return true;
+    case '?':
+      help.open();
+      return true;
+    case 'Escape':
+      if (view.query !== '') search('');
+      return true;
+    default:
+      return false;
+  }
+}
+
 // --- drawing ------------------------------------------------------------------------------------
 
 function draw(): void {
   top.draw({ phase, target, status, paused, behind: paused ? newestSeq - pausedAt : 0n });
+  views.draw(view.view);
+  main.hidden = view.view !== 'map';
+  lanes.element.hidden = view.view !== 'lanes';
+  budgets.element.hidden = view.view !== 'budget';
+  if (view.view === 'budget') budgets.draw(budget);
+  if (view.view === 'lanes') {
+    lanes.draw({
+      live: phase.at === 'open' && !paused && target?.kind !== 'replay',
+      query: view.query,
+    });
+  }
   band.draw();
   screen.draw(phase, mapWindow, target, view.query);
   main.classList.toggle('ended', phase.at !== 'open');
   // Where no handles were asked for, going by ids is the mode, not a fault.
   page.classList.toggle('mode-never', target?.inodeFileHandles.requested === 'never');
   main.classList.toggle('with-detail', detail.at !== 'closed');
-  band.element.hidden = mapWindow === undefined || (phase.at !== 'open' && mapWindow.total === 0);
+  band.element.hidden =
+    view.view !== 'map' ||
+    mapWindow === undefined ||
+    (phase.at !== 'open' && mapWindow.total === 0);
   main.style.setProperty('--panel-width', `${view.panel.width}px`);
   main.style.setProperty('--panel-height', `${view.panel.height}px`);
   border.hidden = detail.at === 'closed';
-  panel.draw(detail, explained);
-  grid.draw({
-    window: mapWindow,
-    selected: view.selected,
-    lit: band.lit,
-    refusals: band.refusals,
-    answered: band.answered,
-  });
-  overview.draw();
+  if (view.view === 'map') drawMap();
 
   // For tests: what is on the screen, and since when.
+  body.dataset['view'] = view.view;
   body.dataset['state'] = phase.at;
   if (phase.at !== 'connecting') body.dataset['ready'] = '1';
   if (mapWindow !== undefined) {
@@ -651,6 +753,18 @@ function draw(): void {
   }
   body.dataset['paused'] = paused ? '1' : '0';
   body.dataset['drawnAt'] = String(performance.timeOrigin + performance.now());
+}
+
+function drawMap(): void {
+  panel.draw(detail, explained);
+  grid.draw({
+    window: mapWindow,
+    selected: view.selected,
+    lit: band.lit,
+    refusals: band.refusals,
+    answered: band.answered,
+  });
+  overview.draw();
 }
 
 function change(part: Partial<ViewState>): void {

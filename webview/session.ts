@@ -4,6 +4,8 @@ import { InspectorClient, InspectorError } from '../daemon/protocol/client';
 import type { Overview } from '../daemon/protocol/client';
 import type { ConnectionState } from '../daemon/protocol/hostMessages';
 import type { Target } from '../daemon/protocol/json';
+import type { BudgetJson } from '../daemon/protocol/budget';
+import type { LanesRequest, LanesWindow } from '../daemon/protocol/lanes';
 import type { MapRequest, MapWindow, Status } from '../daemon/protocol/map';
 import type { EntryDetail } from '../daemon/protocol/rpc';
 import type { TourState } from '../daemon/protocol/tour';
@@ -18,6 +20,9 @@ export interface SessionListener {
   phase(phase: Phase): void;
   /** @param asked the request that it answers; undefined when the daemon sent it by itself */
   window(window: MapWindow, asked: MapRequest | undefined): void;
+  /** @param asked false when the daemon sent it by itself */
+  lanes(window: LanesWindow, asked: boolean): void;
+  budget(budget: BudgetJson): void;
   status(status: Status): void;
   /** Somebody has gone to another step of the tour. */
   tourStep(step: number): void;
@@ -30,6 +35,10 @@ export class Session {
   #open = false;
   #wanted: MapRequest | undefined;
   #asking = false;
+  #wantedLanes: LanesRequest | null = null;
+  #lanesAsked: LanesRequest | null = null;
+  #askingLanes = false;
+  #wantsBudget = false;
 
   constructor(
     private readonly send: (text: string) => void,
@@ -70,6 +79,19 @@ export class Session {
   watch(request: MapRequest): void {
     this.#wanted = request;
     this.#ask();
+  }
+
+  /** The same for the lanes; null: nobody looks at them any more. */
+  watchLanes(request: LanesRequest | null): void {
+    this.#wantedLanes = request;
+    this.#askForLanes();
+  }
+
+  /** Says whether somebody looks at mounts and budget. */
+  watchBudget(wanted: boolean): void {
+    if (wanted === this.#wantsBudget) return;
+    this.#wantsBudget = wanted;
+    this.#askForBudget();
   }
 
   /** @throws InspectorError */
@@ -116,6 +138,10 @@ export class Session {
   #converse(client: InspectorClient): void {
     this.#client = client;
     client.on('map', (window) => this.listener.window(window, undefined));
+    client.on('lanes', (window) => {
+      if (this.#wantedLanes !== null) this.listener.lanes(window, false);
+    });
+    client.on('budget', (budget) => this.listener.budget(budget));
     client.on('status', (status) => this.listener.status(status));
     client.on('tour', ({ step }) => this.listener.tourStep(step));
     const begin = async (): Promise<void> => {
@@ -124,6 +150,8 @@ export class Session {
       this.#open = true;
       this.listener.phase({ at: 'open', target });
       this.#ask();
+      this.#askForLanes();
+      if (this.#wantsBudget) this.#askForBudget();
       const status = await client.call('status.watch', {});
       if (client === this.#client) this.listener.status(status);
     };
@@ -147,6 +175,36 @@ export class Session {
       .catch((error: unknown) => this.#fail(client, error));
   }
 
+  #askForLanes(): void {
+    const client = this.#client;
+    const request = this.#wantedLanes;
+    if (client === undefined || !this.#open || this.#askingLanes) return;
+    if (request === this.#lanesAsked) return;
+    this.#askingLanes = true;
+    this.#lanesAsked = request;
+    const answer =
+      request === null
+        ? client.call('lanes.stop', {}).then(() => undefined)
+        : client.call('lanes.watch', request);
+    answer
+      .then((window) => {
+        if (client !== this.#client) return;
+        this.#askingLanes = false;
+        if (window !== undefined && this.#wantedLanes !== null) this.listener.lanes(window, true);
+        this.#askForLanes();
+      })
+      .catch((error: unknown) => this.#fail(client, error));
+  }
+
+  #askForBudget(): void {
+    const client = this.#client;
+    if (client === undefined || !this.#open) return;
+    const answer = this.#wantsBudget
+      ? client.call('budget.watch', {}).then((budget) => this.listener.budget(budget))
+      : client.call('budget.stop', {});
+    answer.catch((error: unknown) => this.#fail(client, error));
+  }
+
   /** A conversation that went wrong is over; what the user can do is to connect again. */
   #fail(client: InspectorClient, error: unknown): void {
     if (client !== this.#client) return;
@@ -160,6 +218,8 @@ export class Session {
     this.#client = undefined;
     this.#open = false;
     this.#asking = false;
+    this.#askingLanes = false;
+    this.#lanesAsked = null;
     client?.end(reason);
   }
 }

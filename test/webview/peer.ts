@@ -13,9 +13,11 @@ import type { WebSocket } from 'ws';
 import { WebSocketServer } from 'ws';
 import { encodeFrame, OVERVIEW_FRAME } from '../../daemon/protocol/binary';
 import { mapHtml } from '../../daemon/protocol/mapPage';
+import type { LanesRequest, LanesWindow } from '../../daemon/protocol/lanes';
 import type { MapRequest } from '../../daemon/protocol/map';
 import type { MethodName } from '../../daemon/protocol/rpc';
 import { METHODS, RPC_ERRORS, rpcRequest } from '../../daemon/protocol/rpc';
+import { lanesWindowOf } from './laneScenes';
 import type { WhySubject } from '../../daemon/protocol/why';
 import type { Scene } from './scenes';
 import { detailOf, windowOf } from './scenes';
@@ -26,6 +28,8 @@ export class Peer {
   readonly #sockets = new Set<WebSocket>();
   #watched: MapRequest | undefined;
   #version = 0;
+  #watchedLanes: LanesRequest | undefined;
+  #lanesVersion = 0;
   /** While true, connections are taken but nothing is answered. */
   silent = false;
 
@@ -88,6 +92,26 @@ export class Peer {
     this.#broadcast('status', { ...this.scene.status, seq: String(this.scene.seq) });
   }
 
+  /** Sends the lanes that are watched, as they are now. */
+  pushLanes(): void {
+    this.scene.seq++;
+    if (this.#watchedLanes === undefined) return;
+    this.#broadcast('lanes', this.#lanesWindow(this.#watchedLanes));
+  }
+
+  pushBudget(): void {
+    this.#broadcast('budget', this.scene.budget);
+  }
+
+  watchedLanes(): LanesRequest | undefined {
+    return this.#watchedLanes;
+  }
+
+  #lanesWindow(request: LanesRequest): LanesWindow {
+    const { lanes, seq } = this.scene;
+    return lanesWindowOf(lanes, request, ++this.#lanesVersion, seq);
+  }
+
   watched(): MapRequest | undefined {
     return this.#watched;
   }
@@ -106,6 +130,7 @@ export class Peer {
   #serve(socket: WebSocket): void {
     this.#sockets.add(socket);
     this.#version = 0;
+    this.#lanesVersion = 0;
     socket.on('close', () => this.#sockets.delete(socket));
     socket.on('message', (data: Buffer) => {
       if (this.silent) return;
@@ -128,6 +153,17 @@ export class Peer {
         return { result: windowOf(scene, this.#watched, ++this.#version) };
       case 'status.watch':
         return { result: scene.status };
+      case 'budget.watch':
+        return { result: scene.budget };
+      case 'budget.stop':
+        return { result: {} };
+      case 'lanes.watch':
+        this.#watchedLanes = params as LanesRequest;
+        return { result: this.#lanesWindow(this.#watchedLanes) };
+      case 'lanes.stop':
+        this.#watchedLanes = undefined;
+        this.#lanesVersion = 0;
+        return { result: {} };
       case 'overview': {
         const { from, to, cells } = params as { from: number; to: number; cells: number };
         const end = Math.max(from + 1, Math.min(to, Math.max(1, scene.cells.length)));
@@ -161,11 +197,7 @@ export class Peer {
       case 'events.follow':
       case 'events.stop':
       case 'map.stop':
-      case 'lanes.watch':
-      case 'lanes.stop':
       case 'hazards':
-      case 'budget.watch':
-      case 'budget.stop':
       case 'judge':
       case 'debug.attach':
       case 'debug.heartbeat':

@@ -10,8 +10,12 @@ import type {
   MapWindow,
   Status,
 } from '../../daemon/protocol/map';
+import type { BudgetJson } from '../../daemon/protocol/budget';
+import type { LaneJson } from '../../daemon/protocol/lanes';
 import type { EntryDetail } from '../../daemon/protocol/rpc';
 import type { WhyJson, WhySubject } from '../../daemon/protocol/why';
+import { someBudget } from './budgetScenes';
+import { someLanes } from './laneScenes';
 
 export interface Scene {
   target: Target;
@@ -24,6 +28,8 @@ export interface Scene {
   history: EventJson[];
   /** One byte a row of the tables. */
   cells: Uint8Array;
+  lanes: readonly LaneJson[];
+  budget: BudgetJson;
   /** Node ids of the tables' rows, where a test asks for one. */
   nodeidOfRow: (row: number) => string | null;
   /** What is said to «why?»; left out: a daemon that does not know the question. */
@@ -242,6 +248,8 @@ export function hazardScene(): Scene {
     hazards: HAZARDS,
     history: HISTORY,
     cells,
+    lanes: someLanes(),
+    budget: someBudget(),
     nodeidOfRow: (row) => (row < 2 ? '1' : (attention[row - 2]?.entry.nodeid ?? '1302')),
   };
 }
@@ -351,6 +359,7 @@ export function emptyScene(): Scene {
     attention: [],
     directories: [],
     lastLookup: null,
+    lanes: [],
     cells: new Uint8Array(0),
     status: status(
       { file: '0', handle: '0', invalid: '0' },
