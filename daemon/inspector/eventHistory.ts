@@ -104,32 +104,44 @@ export class EventHistory {
     return this.#eventsOf(this.#itemOf(seq)).find((event) => event.seq === seq) ?? null;
   }
 
-  /**
-   * The newest event before `before` that passes, looking at no more than `most`.
-   *
-   * @param nodeid leaves out plain lookups and forgets of other entries, which costs little
-   */
+  /** The newest event before `before` that passes, looking at no more than `most`. */
   newest(
     before: number,
     most: number,
     passes: (event: InspectorEvent) => boolean,
-    nodeid?: Nodeid,
   ): InspectorEvent | null {
     let looked = 0;
     const last = Math.min(before, this.#next) - 1;
     if (last < this.oldest) return null;
     for (let i = this.#itemOf(last); i >= this.#first && looked < most; i--) {
-      if (nodeid !== undefined && this.#items[i] === null) {
-        const glance = this.#glance;
-        glance.look((this.#places[i] ?? 0) % this.#words.length);
-        if (glance.plain && glance.nodeid !== nodeid) continue;
-      }
       for (const event of [...this.#eventsOf(i)].reverse()) {
         looked++;
         if (event.seq < before && passes(event)) return event;
       }
     }
     return null;
+  }
+
+  /**
+   * Events among which are all that concern an entry, the newest first: those of its own plain
+   * records, at most `most` records, and all that are not plain.
+   */
+  around(nodeid: Nodeid, most: number): InspectorEvent[] {
+    const found: InspectorEvent[] = [];
+    let made = 0;
+    for (let i = this.#items.length - 1; i >= this.#first && made < most; i--) {
+      const item = this.#items[i];
+      if (item != null) {
+        found.push(item);
+        continue;
+      }
+      const glance = this.#glance;
+      glance.look((this.#places[i] ?? 0) % this.#words.length);
+      if (glance.plain && glance.nodeid !== nodeid) continue;
+      made++;
+      found.push(...[...this.#eventsOf(i)].reverse());
+    }
+    return found;
   }
 
   /** How an entry was made; null when that is not kept. */

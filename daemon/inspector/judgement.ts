@@ -9,8 +9,8 @@ import { judge } from '../why/judge';
 import type { EventHistory } from './eventHistory';
 import type { LiveModel } from './liveModel';
 
-/** The newest so many events are judged. */
-const MOST_EVENTS = 20_000;
+/** The newest so many events are judged: some 100 ms of the inspector's thread. */
+const MOST_EVENTS = 10_000;
 
 export function judgement(
   model: LiveModel,

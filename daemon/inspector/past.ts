@@ -1,5 +1,6 @@
 /** What the live model and the kept events tell an explanation (daemon/why). */
 
+import type { InspectorEvent } from '../protocol/eventJson';
 import { nameBytes } from '../protocol/text';
 import type { LookupEvent } from '../tables/events';
 import type { Nodeid } from '../tables/identity';
@@ -15,6 +16,7 @@ const MOST_EVENTS = 20_000;
 /** For one explanation: it remembers what it has looked for. */
 export function pastOf(model: LiveModel, history: EventHistory): Past {
   const creations = new Map<Nodeid, Creation | null>();
+  const around = new Map<Nodeid, readonly InspectorEvent[]>();
   const { tables, hazards } = model;
   return {
     target: model.target,
@@ -23,7 +25,14 @@ export function pastOf(model: LiveModel, history: EventHistory): Past {
     oldest: history.oldest,
     event: (seq) => history.at(seq),
     newest: (before, passes) => history.newest(before, MOST_EVENTS, passes),
-    newestOf: (nodeid, passes) => history.newest(Infinity, MOST_EVENTS, passes, nodeid),
+    newestOf(nodeid, passes) {
+      let events = around.get(nodeid);
+      if (events === undefined) {
+        events = history.around(nodeid, MOST_EVENTS);
+        around.set(nodeid, events);
+      }
+      return events.find(passes) ?? null;
+    },
     creation(nodeid) {
       const known = creations.get(nodeid);
       if (known !== undefined) return known;

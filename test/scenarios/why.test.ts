@@ -12,6 +12,7 @@ import {
   CALLS_BEFORE_LOOKUPS,
   daemonProgram,
   errnoOf,
+  generation,
   hostFile,
   makeFileSystem,
   newFolder,
@@ -130,6 +131,36 @@ scenario('why', { fileSystems: ['ext4'], programs: ['strace', 'mountpoint'] }, (
     expect(said.reproduce).toContain('name_to_handle_at=EOPNOTSUPP@foo-link');
     expect(await daemon.judged('fuse-backend-rs')).toMatchObject({ totals: {} });
     expect(await daemon.judged('virtiofsd')).toMatchObject({ totals: { H5: 1 } });
+  });
+
+  it('under the rule v2 a reused number without a handle is the old node (H13)', async () => {
+    daemon = await serve(newFolder(disk), {
+      handles: 'prefer',
+      lookupRule: 'v2',
+      inject: { errno: 'EOPNOTSUPP', when: String(CALLS_BEFORE_LOOKUPS + 2) },
+    });
+    const file = daemon.host('f');
+    fs.writeFileSync(file, '');
+    const before = hostFile(file);
+    const held = await daemon.hold('f');
+    fs.rmSync(file);
+    fs.writeFileSync(file, '');
+    expect(hostFile(file).ids).toEqual(before.ids);
+    const { lookups } = await daemon.lookup('f');
+    const wrong = lookups[0];
+    expect(wrong).toMatchObject({ hit: 'handleless_hit', nodeid: held.nodeid });
+    expect(await daemon.hazard('H13')).toMatchObject({
+      severity: 'data',
+      nodeids: [held.nodeid],
+      evidence: { name: 'f', oldGeneration: generation(before, 'ext4') },
+    });
+    const said = await daemon.why({ seq: wrong?.seq ?? '0' });
+    // The times of birth tell.
+    expect(verdicts(said)).toMatchObject({
+      v2: `${held.nodeid} wrong_file`,
+      'handle-then-fd': 'new new_node',
+    });
+    expect(await daemon.why({ hazard: 'H13' })).toMatchObject({ nodeid: held.nodeid });
   });
 
   it('ESTALE after rm, and ESTALE that nobody answered', async () => {
