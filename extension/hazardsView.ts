@@ -16,7 +16,7 @@ import type { OpenHazards } from './core/link';
 import { counted, grouped, SEVERITY_WORDS } from './core/words';
 import { COMMANDS, ROW_WORDS, VIEWS } from './ids';
 
-type HazardRow =
+export type HazardRow =
   | { readonly row: 'severity'; readonly key: DaemonKey; readonly group: SeverityGroup }
   | { readonly row: 'kind'; readonly key: DaemonKey; readonly kind: HazardKind }
   | {
