@@ -13,6 +13,7 @@ import { serveConfined } from './start';
 import { addReplayCommands } from './replayCommands';
 import { addObserverCommands } from './observerCommands';
 import { addJudgeCommand } from './judgeCommand';
+import { addProbeCommand } from './probeCommand';
 import { addStatusCommand } from './statusCommand';
 import { addWhyCommand } from './whyCommand';
 
@@ -32,6 +33,7 @@ async function main(): Promise<void> {
   addObserverCommands(program);
   addStatusCommand(program);
   addWhyCommand(program);
+  addProbeCommand(program);
   addJudgeCommand(program);
   addReplayCommands(program);
   addDebugCommands(program);

@@ -17,9 +17,10 @@ import type { DaemonRow } from './daemonsView';
 import { mountpoint } from './daemonsView';
 import { showFailure } from './failure';
 import { pickEntry } from './findEntry';
-import type { HazardRow } from './hazardsView';
 import { COMMANDS } from './ids';
+import type { FindingRow, HazardRow } from './hazardsView';
 import type { KeyMaps } from './keyMaps';
+import { pickProbe, probeWithProgress, summary } from './probes';
 import { readSettings } from './settings';
 
 export interface Parts {
@@ -86,6 +87,7 @@ export function registerCommands(parts: Parts): vscode.Disposable {
       const nodeid = await pickEntry(client, daemon.name, log);
       if (nodeid !== undefined) keyMaps.open(daemon, nodeid);
     }),
+    [COMMANDS.probeNow]: (row?: DaemonRow | FindingRow) => probeNow(parts, row),
     [COMMANDS.copySnapshot]: onDaemon('Copy the snapshot', connected, (daemon) =>
       copySnapshot(parts, daemon),
     ),
@@ -261,6 +263,26 @@ async function connectUrl({ context, daemons, keyMaps, log }: Parts): Promise<vo
     keyMaps.open(daemon);
   } catch (error) {
     await showFailure(log, 'Not connected', error);
+  }
+}
+
+async function probeNow(parts: Parts, row: DaemonRow | FindingRow | undefined): Promise<void> {
+  const { daemons, log } = parts;
+  const nodeid = row?.row === 'finding' ? row.hazard.nodeids[0] : undefined;
+  const daemon =
+    row === undefined ? await pickDaemon(parts, 'Probe Now', connected) : daemons.get(row.key);
+  if (daemon === undefined) return;
+  try {
+    const { client } = openState(daemon);
+    const request =
+      nodeid === undefined
+        ? await pickProbe(() => pickEntry(client, daemon.name, log))
+        : { nodeid };
+    if (request === undefined) return;
+    const last = await probeWithProgress(client, daemon.name, request);
+    void vscode.window.showInformationMessage(summary(last));
+  } catch (error) {
+    await showFailure(log, `Probe Now (${daemon.name})`, error);
   }
 }
 

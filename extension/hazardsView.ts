@@ -16,15 +16,18 @@ import type { OpenHazards } from './core/link';
 import { counted, grouped, SEVERITY_WORDS } from './core/words';
 import { COMMANDS, ROW_WORDS, VIEWS } from './ids';
 
+/** One open hazard. */
+export interface FindingRow {
+  readonly row: 'finding';
+  readonly key: DaemonKey;
+  readonly hazard: HazardJson;
+  readonly path: string | undefined;
+}
+
 export type HazardRow =
   | { readonly row: 'severity'; readonly key: DaemonKey; readonly group: SeverityGroup }
   | { readonly row: 'kind'; readonly key: DaemonKey; readonly kind: HazardKind }
-  | {
-      readonly row: 'finding';
-      readonly key: DaemonKey;
-      readonly hazard: HazardJson;
-      readonly path: string | undefined;
-    }
+  | FindingRow
   | { readonly row: 'beyond'; readonly key: DaemonKey; readonly kind: HazardKind };
 
 /** So many findings of a kind are called by their path: each costs the daemon a look. */
@@ -165,6 +168,7 @@ function findingItem(
   item.contextValue = ROW_WORDS.hazard;
   const [nodeid] = hazard.nodeids;
   if (nodeid !== undefined) {
+    item.contextValue = `${ROW_WORDS.hazard} ${ROW_WORDS.entry}`;
     item.command = {
       command: COMMANDS.revealEntry,
       title: 'Reveal in the Key Map',

@@ -21,6 +21,7 @@ export const COMMANDS = {
   disconnect: `${PREFIX}.disconnect`,
   openKeyMap: `${PREFIX}.openKeyMap`,
   findEntry: `${PREFIX}.findEntry`,
+  probeNow: `${PREFIX}.probeNow`,
   copySnapshot: `${PREFIX}.copySnapshot`,
   copyUrl: `${PREFIX}.copyUrl`,
   openTerminal: `${PREFIX}.openTerminal`,
@@ -58,6 +59,7 @@ export const ROW_WORDS = {
   mounted: 'mounted',
   connected: 'connected',
   disconnected: 'disconnected',
-  /** A row of the hazards view. */
+  /** A row of the hazards view; one that concerns an entry. */
   hazard: 'hazard',
+  entry: 'entry',
 } as const;

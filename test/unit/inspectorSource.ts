@@ -12,6 +12,7 @@ import { ROOT_NODEID } from '../../daemon/tables/identity';
 import { InodeTables } from '../../daemon/tables/inodeTables';
 import type { LookupRuleName } from '../../daemon/tables/lookupRule';
 import { LOOKUP_RULES } from '../../daemon/tables/lookupRule';
+import type { ProbeFinding } from '../../daemon/tables/held';
 import type { ProbeResult } from '../../daemon/tables/hitKind';
 import { targetOf } from './target';
 
@@ -34,6 +35,8 @@ export interface LookupOptions {
   readonly op?: LookupOp;
   readonly handleErrno?: number;
   readonly probe?: ProbeResult;
+  readonly probed?: ProbeFinding;
+  readonly nlink?: number;
   /** Seconds of the file's birth, where its file system keeps it. */
   readonly btime?: number;
   /** f_type. */
@@ -155,7 +158,7 @@ export class Source {
   }
 
   #asked(name: string | Uint8Array, options: LookupOptions) {
-    const { parent, op, handleErrno, probe, btime, fsType } = options;
+    const { parent, op, handleErrno, probe, probed, btime, fsType } = options;
     return {
       type: 'lookup',
       op: op ?? 'LOOKUP',
@@ -165,13 +168,14 @@ export class Source {
       handleErrno: handleErrno ?? 0,
       durationNs: options.durationNs ?? 1_000,
       probe: probe ?? 'not-probed',
+      ...(probed === undefined ? {} : { probed }),
       spare:
         btime === undefined && fsType === undefined
           ? null
           : {
               btime: btime === undefined ? null : { seconds: btime, nanoseconds: 0 },
               subvol: null,
-              nlink: 1,
+              nlink: options.nlink ?? 1,
               mntIdUnique: null,
               fsType: fsType ?? null,
             },
