@@ -18,7 +18,7 @@ import { mountpoint } from './daemonsView';
 import { showFailure } from './failure';
 import { pickEntry } from './findEntry';
 import { COMMANDS } from './ids';
-import type { FindingRow } from './hazardsView';
+import type { FindingRow, HazardRow } from './hazardsView';
 import type { KeyMaps } from './keyMaps';
 import { pickProbe, probeWithProgress, summary } from './probes';
 import { readSettings } from './settings';
@@ -102,6 +102,12 @@ export function registerCommands(parts: Parts): vscode.Disposable {
     }),
     [COMMANDS.revealMount]: onDaemon('Reveal the mount', mounted, (daemon) => revealMount(daemon)),
     [COMMANDS.showLog]: () => log.show(),
+    [COMMANDS.whyNode]: (row?: HazardRow) => {
+      const daemon = row === undefined ? undefined : daemons.get(row.key);
+      const nodeid = nodeOf(row);
+      // The details of an entry say why it is there.
+      if (daemon !== undefined && nodeid !== undefined) keyMaps.open(daemon, nodeid);
+    },
     [COMMANDS.revealEntry]: (key: DaemonKey, nodeid: string) => {
       const daemon = daemons.get(key);
       if (daemon !== undefined) keyMaps.open(daemon, nodeid);
@@ -111,6 +117,12 @@ export function registerCommands(parts: Parts): vscode.Disposable {
     vscode.commands.registerCommand(id, handler),
   );
   return vscode.Disposable.from(...registered);
+}
+
+/** The entry to look at first in a row of the hazards view. */
+function nodeOf(row: HazardRow | undefined): string | undefined {
+  if (row?.row === 'finding') return row.hazard.nodeids[0];
+  return row?.row === 'kind' ? row.kind.findings[0]?.nodeids[0] : undefined;
 }
 
 async function startOnFolder(parts: Parts, folder: vscode.Uri | undefined): Promise<void> {

@@ -24,7 +24,7 @@ export interface FindingRow {
   readonly path: string | undefined;
 }
 
-type HazardRow =
+export type HazardRow =
   | { readonly row: 'severity'; readonly key: DaemonKey; readonly group: SeverityGroup }
   | { readonly row: 'kind'; readonly key: DaemonKey; readonly kind: HazardKind }
   | FindingRow

@@ -36,6 +36,8 @@ export const COMMANDS = {
   explainHazard: `${PREFIX}.explainHazard`,
   /** For launch.json: `${command:virtiofsdInspector.pickDaemon}` is a process id. */
   pickDaemon: `${PREFIX}.pickDaemon`,
+  /** Not in the palette: the hazards view calls it with one of its rows. */
+  whyNode: `${PREFIX}.whyNode`,
   /** Not in the palette: the hazards view calls it with a daemon and a node id. */
   revealEntry: `${PREFIX}.revealEntry`,
 } as const;

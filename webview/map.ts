@@ -306,8 +306,11 @@ function tourArrived(state: TourState | null): void {
     newestSeq = 0n;
   }
   const [nodeid] = state?.steps[state.step]?.nodeids ?? [];
-  if (nodeid !== undefined) bringIntoSight(nodeid);
-  else if (state !== null) {
+  if (nodeid !== undefined) {
+    // Where the details would cover the map that the step is about, they come when asked for.
+    if (isPanelBelow() && view.selected === null) scrollToEntry(nodeid);
+    else bringIntoSight(nodeid);
+  } else if (state !== null) {
     change({ selected: null });
     detail = { at: 'closed' };
   }
@@ -400,18 +403,19 @@ function bringIntoSight(nodeid: string): void {
     change({ query: '' });
     top.search.setValue('');
   }
-  revealing = nodeid;
   select(nodeid);
+  scrollToEntry(nodeid);
+}
+
+function scrollToEntry(nodeid: string): void {
+  revealing = nodeid;
   watch();
 }
 
 /** Lights the edge that a stopped request looks at, and brings its entry into sight. */
 function followStop(at: StopPlace | null): void {
   band.hold(at);
-  if (at?.nodeid != null) {
-    revealing = at.nodeid;
-    watch();
-  }
+  if (at?.nodeid != null) scrollToEntry(at.nodeid);
 }
 
 function finishReveal(nodeid: string, window: MapWindow): void {
