@@ -93,6 +93,15 @@ scenario('a btrfs subvolume deleted and made anew', { fileSystems: ['btrfs'] }, 
     });
     const open = (await daemon.snapshot()).hazards.filter(({ id }) => id === 'H11');
     expect(open).toHaveLength(1);
+    // The lane of the number says which lookup got the wrong file.
+    const lanes = (await daemon.lanes(ids.ino)).filter((lane) => lane.ids.dev === ids.dev);
+    expect(lanes).toMatchObject([{ class: 'wrong', ids }]);
+    expect(lanes[0]?.bars[0]).toMatchObject({
+      nodeid: project.nodeid,
+      wrong: expect.arrayContaining([
+        expect.objectContaining({ hazard: 'H11 UNPINNED ALIAS', asked: name }) as unknown,
+      ]) as unknown,
+    });
     // What the guest forgot is history.
     const released = project.release();
     daemon.dropCaches();

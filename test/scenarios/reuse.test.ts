@@ -113,6 +113,17 @@ for (const fileSystem of FILE_SYSTEMS) {
           expect.objectContaining({ nodeid: '3', kind: 'handle', ...after, path: 'f' }),
         ]);
         expect(await idsKeys(daemon, after)).toEqual([{ ids: after.ids, nodeid: '3' }]);
+        expect(await daemon.lanes(after.ids.ino)).toMatchObject([
+          {
+            ids: after.ids,
+            class: 'held',
+            owners: 2,
+            bars: [
+              { nodeid: '2', generation: generation(before, fileSystem), to: null, owner: 0 },
+              { nodeid: '3', generation: generation(after, fileSystem), to: null, owner: 1 },
+            ],
+          },
+        ]);
         expect(snapshot.inodes_by_handle).toEqual(
           expect.arrayContaining([
             { handle: before.handle, nodeid: '2' },

@@ -34,6 +34,7 @@ import type {
 import { hazardJson } from '../../daemon/protocol/json';
 import type { ProbeProgress, ProbeRequest } from '../../daemon/protocol/probe';
 import { handleToJson } from '../../daemon/protocol/text';
+import type { LaneJson } from '../../daemon/protocol/lanes';
 import type { JudgementJson, WhyJson, WhySubject } from '../../daemon/protocol/why';
 import type { ImplementationName } from '../../daemon/tables/implementations';
 import type { ProbeMode } from '../../daemon/tables/hitKind';
@@ -417,6 +418,20 @@ export class Daemon {
 
   snapshot(): Promise<Snapshot> {
     return this.connection.client.call('snapshot', {});
+  }
+
+  /** The lanes of an inode number. */
+  async lanes(ino: string): Promise<LaneJson[]> {
+    const { lanes } = await this.connection.client.call('lanes.watch', {
+      offset: 0,
+      count: 60,
+      query: `ino ${ino}`,
+      classes: [],
+      order: 'overlap',
+      from: null,
+      to: null,
+    });
+    return lanes;
   }
 
   why(about: WhySubject): Promise<WhyJson> {
