@@ -32,7 +32,7 @@ export interface Observers {
   /** Takes what the gate says. */
   debugged(report: DebugReport): void;
   /** Takes what the file system's thread says of the entries that it tried. */
-  probed(answers: readonly ProbeAnswer[]): void;
+  probed(question: number, answers: readonly ProbeAnswer[]): void;
   /** Takes the answer to a debugger's question. */
   openFiles(question: number, page: OpenFilesPage): void;
   /** Ends debugging: what is held goes on. Resolves when nothing is. */
@@ -135,7 +135,7 @@ export async function startObservers(
     log: (text) => log('info', text),
   });
   const probes = new ProbeRuns(model, view, {
-    ask: (nodeids) => send({ type: 'probe', nodeids }),
+    ask: (question, nodeids) => send({ type: 'probe', question, nodeids }),
     whenCaughtUp: (then) => follower.whenCaughtUp(then),
     changed: () => server.changed(),
   });
@@ -157,7 +157,7 @@ export async function startObservers(
     drain: () => follower.woken(),
     restore: ({ image, head }) => follower.restore(image, head),
     debugged: (report) => debug.report(report),
-    probed: (answers) => probes.answered(answers),
+    probed: (question, answers) => probes.answered(question, answers),
     openFiles: (question, page) => {
       questions.get(question)?.(page);
       questions.delete(question);

@@ -31,13 +31,13 @@ interface Run {
   row: number;
   progress: ProbeProgress;
   reportedAt: number;
-  /** A batch is with the file system's thread. */
-  asked: boolean;
+  /** What was asked of the file system's thread and is not answered; 0: nothing. */
+  question: number;
 }
 
 export interface ProbeActions {
-  /** Asks the file system's thread; the answers come back through `answered`. */
-  ask(nodeids: readonly Nodeid[]): void;
+  /** Asks the file system's thread; the answers come back, with the number, through `answered`. */
+  ask(question: number, nodeids: readonly Nodeid[]): void;
   /** Calls back when the model has everything that happened until now. */
   whenCaughtUp(then: () => void): void;
   changed(): void;
@@ -45,6 +45,7 @@ export interface ProbeActions {
 
 export class ProbeRuns implements ProbesOnDemand {
   #run: Run | null = null;
+  #questions = 0;
   #timer: NodeJS.Timeout | null = null;
 
   constructor(
@@ -62,7 +63,7 @@ export class ProbeRuns implements ProbesOnDemand {
     }
     const { of, from, wanted } = this.#target(request);
     const progress = { state: 'running', done: 0, of, failed: 0, different: 0 } as const;
-    this.#run = { owner, wanted, row: from, progress, reportedAt: 0, asked: false };
+    this.#run = { owner, wanted, row: from, progress, reportedAt: 0, question: 0 };
     // The answer goes first.
     this.#timer = setTimeout(() => this.#next(), 0);
     return { of };
@@ -73,8 +74,8 @@ export class ProbeRuns implements ProbesOnDemand {
   }
 
   /** The file system's thread has answered. */
-  answered(answers: readonly ProbeAnswer[]): void {
-    this.actions.whenCaughtUp(() => this.#judge(answers));
+  answered(question: number, answers: readonly ProbeAnswer[]): void {
+    this.actions.whenCaughtUp(() => this.#judge(question, answers));
   }
 
   close(): void {
@@ -103,7 +104,7 @@ export class ProbeRuns implements ProbesOnDemand {
   #next(): void {
     this.#timer = null;
     const run = this.#run;
-    if (run === null || run.asked) return;
+    if (run === null || run.question !== 0) return;
     const { tables } = this.model;
     const batch: Nodeid[] = [];
     const stop = Math.min(tables.rowLimit, run.row + ROWS_AT_A_TIME);
@@ -113,8 +114,8 @@ export class ProbeRuns implements ProbesOnDemand {
       run.row++;
     }
     if (batch.length > 0) {
-      run.asked = true;
-      this.actions.ask(batch);
+      run.question = ++this.#questions;
+      this.actions.ask(run.question, batch);
     } else if (run.row >= tables.rowLimit || this.#isFull(run, 0)) this.#end(run, 'done');
     else this.#again(0);
   }
@@ -124,7 +125,7 @@ export class ProbeRuns implements ProbesOnDemand {
     return progress.done + waiting >= progress.of;
   }
 
-  #judge(answers: readonly ProbeAnswer[]): void {
+  #judge(question: number, answers: readonly ProbeAnswer[]): void {
     const { model } = this;
     const mounts = mountIds(this.view);
     const run = this.#run;
@@ -138,8 +139,9 @@ export class ProbeRuns implements ProbesOnDemand {
       model.probed({ nodeid, errno, held, because: null, mounted: mounts.has(entry.ids.mntId) });
     }
     this.actions.changed();
-    if (run === null) return;
-    run.asked = false;
+    // The run that wanted to know may have been cancelled.
+    if (run?.question !== question) return;
+    run.question = 0;
     const { progress } = run;
     run.progress = {
       ...progress,

@@ -103,7 +103,7 @@ export async function serveShare(
         observers?.debugged(message.report);
         return;
       case 'probed':
-        observers?.probed(message.answers);
+        observers?.probed(message.question, message.answers);
         return;
       case 'openFiles':
         observers?.openFiles(message.question, message.page);

@@ -91,7 +91,8 @@ function run(
     }
     for (const command of commandsFrom(start.commands)) {
       if (command.type === 'probe') {
-        say({ type: 'probed', answers: fileSystem.probe(command.nodeids) });
+        const { question, nodeids } = command;
+        say({ type: 'probed', question, answers: fileSystem.probe(nodeids) });
       } else if (command.type !== 'openFiles') gate?.command(command);
       else {
         const { type, question, from, count } = command;

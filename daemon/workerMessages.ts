@@ -50,9 +50,9 @@ export const CONTROL = {
 /** What a debugger or an observer wants. */
 export type ToWorker =
   | DebugCommand
+  // Answered with the same number:
   /** Tries what these entries hold. */
-  | { readonly type: 'probe'; readonly nodeids: readonly Nodeid[] }
-  /** Answered with the same number. */
+  | { readonly type: 'probe'; readonly question: number; readonly nodeids: readonly Nodeid[] }
   | {
       readonly type: 'openFiles';
       readonly question: number;
@@ -80,6 +80,10 @@ export type FromWorker =
     }
   | { readonly type: 'debug'; readonly report: DebugReport }
   /** The answer to `probe`. */
-  | { readonly type: 'probed'; readonly answers: readonly ProbeAnswer[] }
+  | {
+      readonly type: 'probed';
+      readonly question: number;
+      readonly answers: readonly ProbeAnswer[];
+    }
   | { readonly type: 'openFiles'; readonly question: number; readonly page: OpenFilesPage }
   | { readonly type: 'ended'; readonly why: EndedWhy };

@@ -300,7 +300,7 @@ function bruteForce(source: Source) {
 it('folds to what every event looked at again says', () => {
   let seen = 0;
   fc.assert(
-    fc.property(fc.array(step, { minLength: 20, maxLength: 60 }), (steps) => {
+    fc.property(fc.array(step, { minLength: 40, maxLength: 120 }), (steps) => {
       const source = new Source();
       for (const s of steps) {
         source.time += 10;
@@ -334,10 +334,11 @@ it('folds to what every event looked at again says', () => {
         expect(lane.overlapSince !== null).toBe(held);
       }
     }),
-    { numRuns: 200 },
+    // Each has a history of sixteen megabytes.
+    { numRuns: 60 },
   );
-  expect(seen).toBeGreaterThan(300);
-});
+  expect(seen).toBeGreaterThan(100);
+}, 180_000);
 
 // --- bounds ---------------------------------------------------------------------------------------
 
