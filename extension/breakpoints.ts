@@ -68,7 +68,9 @@ function itemsFor(text: string): Item[] {
     if (words.length === 0) return [];
     return [{ label: kind, kind: vscode.QuickPickItemKind.Separator }, ...words.map(itemOf)];
   });
-  return [...said(text.trim()), ...offered];
+  const whole = said(text.trim());
+  // What begins a known word is rather that than a path.
+  return typed !== '' && offered.length > 0 ? [...offered, ...whole] : [...whole, ...offered];
 }
 
 /** Always shown, because the pick's own filter compares the whole text with one word. */
@@ -79,8 +81,12 @@ function itemOf({ word, means }: OfferedWord): Item {
 function said(spec: string): Item[] {
   if (spec === '') return [];
   try {
-    parseBreakpoint(spec);
-    return [{ label: `$(debug-breakpoint-function) ${spec}`, spec, alwaysShow: true }];
+    const criteria = Object.entries(parseBreakpoint(spec)).map(
+      ([name, value]) => `${name} ${typeof value === 'object' ? JSON.stringify(value) : value}`,
+    );
+    const description = `add it: ${criteria.join(', ')}`;
+    const label = `$(debug-breakpoint-function) ${spec}`;
+    return [{ label, description, spec, alwaysShow: true }];
   } catch {
     // Not complete yet.
     return [];

@@ -184,7 +184,7 @@ it('holds a request, shows where it is, and steps through its lookup', async () 
     expect(after).toMatchObject({ reason: 'step', threadId });
   }
   expect(seen).toEqual([
-    ['answer = work(op)', 'serve LOOKUP'],
+    ['answer = work(op)', 'serve LOOKUP f'],
     [
       'fd = openat2(parent, name, O_PATH | O_NOFOLLOW, RESOLVE_IN_ROOT)',
       ...['lookup f', 'serve LOOKUP'],
@@ -198,7 +198,7 @@ it('holds a request, shows where it is, and steps through its lookup', async () 
     ['if byHandle != none:', 'decide', 'lookup f', 'serve LOOKUP'],
     ['if byIds != none:', 'decide', 'lookup f', 'serve LOOKUP'],
     ['return entry', 'insert node 5', 'decide', 'lookup f', 'serve LOOKUP'],
-    ['reply(answer or errno)', 'serve LOOKUP'],
+    ['reply(answer or errno)', 'serve LOOKUP f'],
   ]);
 
   const shown = await scopes(threadId);
@@ -211,7 +211,8 @@ it('holds a request, shows where it is, and steps through its lookup', async () 
   const candidate = await variables(shown.get('Candidate')?.variablesReference ?? 0);
   const ids = await variables(candidate.get('ids')?.variablesReference ?? 0);
   expect(ids.get('ino')?.value).toBe(String(fs.statSync(host('f')).ino));
-  expect(candidate.has('spare identity')).toBe(true);
+  const spare = await variables(candidate.get('spare identity')?.variablesReference ?? 0);
+  expect(spare.get('btime')?.value).toMatch(/^20\d\d-\d\d-\d\dT[\d:]{8}\.\d{9}Z$/);
   const entries = await variables(shown.get('Entries')?.variablesReference ?? 0);
   expect(entries.get('answer')?.value).toBe('node 5 f, handle, 1 lookup');
   const open = await variables(shown.get('Open files')?.variablesReference ?? 0);

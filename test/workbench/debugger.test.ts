@@ -129,6 +129,24 @@ describe.skipIf(obstacle !== undefined)('the debugger in a workbench', { timeout
     await page.locator('.debug-breakpoints .monaco-list-row', { hasText: name }).waitFor();
   }
 
+  /** Words are typed or chosen one after the other; the first row is what was said so far. */
+  async function addBreakpoint(typed: string, chosen: string, more: string): Promise<void> {
+    const { page } = workbench;
+    await workbench.command('virtiofsd Inspector: Add a Breakpoint…');
+    const input = page.locator('.quick-input-widget input');
+    const row = (text: string) =>
+      page.locator('.quick-input-widget .monaco-list-row').filter({ hasText: text });
+    await input.pressSequentially(typed);
+    await row(chosen).first().waitFor();
+    await workbench.screenshot('debugger-add-breakpoint');
+    await row(chosen).first().click();
+    await expect.poll(() => input.inputValue()).toBe(`${chosen} `);
+    await input.pressSequentially(more);
+    const spec = `${chosen} ${more}`;
+    await row(spec).first().click();
+    await page.locator('.debug-breakpoints .monaco-list-row', { hasText: spec }).waitFor();
+  }
+
   async function inject(errno: string): Promise<void> {
     await workbench.command('virtiofsd Inspector: Inject a Fault…');
     await choose(`name_to_handle_at fails with ${errno}`);
@@ -179,7 +197,7 @@ describe.skipIf(obstacle !== undefined)('the debugger in a workbench', { timeout
     const { page } = workbench;
     await startDebugging('Launch another');
     const place = await mountOf(launched);
-    await breakAt('LOOKUP g');
+    await addBreakpoint('lo', 'LOOKUP', 'g');
     const held = shell('cat', path.join(place, 'g'));
     await stoppedAt('request');
     expect(held.running).toBe(true);
@@ -201,7 +219,8 @@ describe.skipIf(obstacle !== undefined)('the debugger in a workbench', { timeout
     await inject('ENOMEM');
     const refused = await cat('f-link');
     await stoppedAt('request');
-    await page.locator('.debug-call-stack').getByText('serve LOOKUP').first().waitFor();
+    await page.locator('.debug-call-stack').getByText('serve LOOKUP f-link').first().waitFor();
+    await page.locator('.debug-variables .monaco-list-row', { hasText: 'unique' }).waitFor();
     await workbench.screenshot('debugger-request');
     await stepTo('parent', 'opened', 'identified', 'handle');
     await page.locator('.debug-pane .monaco-list-row', { hasText: 'ENOMEM' }).first().waitFor();
