@@ -413,6 +413,67 @@ it('stops when a key changes its owner, and when an entry goes', async () => {
   expect((await held.done).stdout).toBe('other');
 });
 
+it('stops at a stale-ID hazard that satisfies the filter’s condition', async () => {
+  client = await attached();
+  const options = [{ filterId: 'stale', condition: 'name == "second"' }];
+  const { breakpoints } = await client.ask<DebugProtocol.SetExceptionBreakpointsResponse>(
+    'setExceptionBreakpoints',
+    { filters: ['data'], filterOptions: options },
+  );
+  expect(breakpoints?.map(({ verified }) => verified)).toEqual([true, true]);
+  await client.ask('configurationDone');
+  // On ext4 each new file gets the number that has just become free.
+  expect(must(share, 'cat f')).toBe('content');
+  fs.rmSync(host('f'));
+  fs.writeFileSync(host('first'), '1');
+  expect(must(share, 'cat first')).toBe('1');
+  fs.rmSync(host('first'));
+  fs.writeFileSync(host('second'), '2');
+  const held = cat('second');
+  const stop = await client.stops.next();
+  expect(stop).toMatchObject({
+    reason: 'hazard',
+    description: 'Paused on stale-ID hazard',
+    text: 'LOOKUP second: inserted as node 4.',
+  });
+  const info = await client.ask<DebugProtocol.ExceptionInfoResponse>('exceptionInfo', {
+    threadId: stop.threadId,
+  });
+  expect(info.description).toContain('INODE-NUMBER REUSE');
+  await client.ask('continue', { threadId: stop.threadId });
+  expect((await held.done).stdout).toBe('2');
+});
+
+it('shows two held requests, of which the older one waits for the other', async () => {
+  fs.mkdirSync(host('d'));
+  fs.writeFileSync(host('d/a'), 'a');
+  expect(must(share, 'stat -c %F d')).toBe('directory');
+  client = await attached();
+  await client.ask('setFunctionBreakpoints', functions('LOOKUP f', 'LOOKUP d/a'));
+  await client.ask('configurationDone');
+  const older = cat('f');
+  const first = await client.stops.next();
+  const newer = cat('d/a');
+  const second = await client.stops.next();
+  expect(second.text).toBe('LOOKUP d/a: received.');
+  const { threads } = await client.ask<DebugProtocol.ThreadsResponse>('threads');
+  expect(threads.map(({ name }) => name)).toEqual([
+    expect.stringMatching(/^LOOKUP f /),
+    expect.stringMatching(/^LOOKUP d\/a /),
+  ]);
+  await client.ask('continue', { threadId: first.threadId });
+  await client.event('output', ({ output }: DebugProtocol.OutputEvent['body']) =>
+    output.includes('Request 1 goes on when those stopped after it have'),
+  );
+  const inside = await next(second.threadId ?? 0, 'stepIn');
+  expect(inside).toMatchObject({ threadId: second.threadId, reason: 'step' });
+  expect((await stack(second.threadId ?? 0)).map(({ name }) => name)[0]).toBe('lookup a');
+  expect(older.running).toBe(true);
+  await client.ask('continue', { threadId: second.threadId });
+  expect((await newer.done).stdout).toBe('a');
+  expect((await older.done).stdout).toBe('content');
+});
+
 it('stops when the guest holds too many descriptors, and at an errno', async () => {
   const pinning = await serve({ handles: 'never' });
   const there = (name: string) => path.join(pinning.mount, name);

@@ -133,10 +133,13 @@ describe.skipIf(obstacle !== undefined)('the debugger in a workbench', { timeout
   async function addBreakpoint(typed: string, chosen: string, more: string): Promise<void> {
     const { page } = workbench;
     await workbench.command('virtiofsd Inspector: Add a Breakpoint…');
+    // The palette before it is the same widget.
+    await page.locator('.quick-input-title', { hasText: 'Stop at' }).waitFor();
     const input = page.locator('.quick-input-widget input');
     const row = (text: string) =>
       page.locator('.quick-input-widget .monaco-list-row').filter({ hasText: text });
     await input.pressSequentially(typed);
+    await expect.poll(() => input.inputValue()).toBe(typed);
     await row(chosen).first().waitFor();
     await workbench.screenshot('debugger-add-breakpoint');
     await row(chosen).first().click();
