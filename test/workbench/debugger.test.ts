@@ -119,6 +119,14 @@ describe.skipIf(obstacle !== undefined)('the debugger in a workbench', { timeout
     await workbench.page.locator('.debug-toolbar').waitFor();
   }
 
+  /** The view lists a breakpoint before the daemon has it; then it looks otherwise. */
+  async function armed(name: string): Promise<void> {
+    await workbench.page
+      .locator('.debug-breakpoints .monaco-list-row', { hasText: name })
+      .locator('.codicon-debug-breakpoint-function')
+      .waitFor();
+  }
+
   async function breakAt(name: string): Promise<void> {
     const { page } = workbench;
     await workbench.command('Add Function Breakpoint');
@@ -126,10 +134,10 @@ describe.skipIf(obstacle !== undefined)('the debugger in a workbench', { timeout
     await input.waitFor();
     await input.fill(name);
     await input.press('Enter');
-    await page.locator('.debug-breakpoints .monaco-list-row', { hasText: name }).waitFor();
+    await armed(name);
   }
 
-  /** Words are typed or chosen one after the other; the first row is what was said so far. */
+  /** Words are typed or chosen one after the other; one row is what was said so far. */
   async function addBreakpoint(typed: string, chosen: string, more: string): Promise<void> {
     const { page } = workbench;
     await workbench.command('virtiofsd Inspector: Add a Breakpoint…');
@@ -146,8 +154,8 @@ describe.skipIf(obstacle !== undefined)('the debugger in a workbench', { timeout
     await expect.poll(() => input.inputValue()).toBe(`${chosen} `);
     await input.pressSequentially(more);
     const spec = `${chosen} ${more}`;
-    await row(spec).first().click();
-    await page.locator('.debug-breakpoints .monaco-list-row', { hasText: spec }).waitFor();
+    await row(`operation ${chosen}, path ${more}`).click();
+    await armed(spec);
   }
 
   async function inject(errno: string): Promise<void> {
