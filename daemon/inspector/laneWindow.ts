@@ -170,8 +170,9 @@ export function classOf(lane: Lane): LaneClass {
   return lane.owners > 1 ? 'sequential' : 'twice';
 }
 
+/** For the order, which is the same at any time: an event may be a fraction newer than `now`. */
 function overlapOf(lane: Lane, now: number): number {
-  return lane.overlap + (lane.overlapSince === null ? 0 : Math.max(0, now - lane.overlapSince));
+  return lane.overlap + (lane.overlapSince === null ? 0 : now - lane.overlapSince);
 }
 
 function isWithin(lane: Lane, { from, to }: LanesRequest, now: number): boolean {
