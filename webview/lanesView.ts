@@ -480,7 +480,10 @@ export class LanesView {
     this.#cursor = Math.max(0, Math.min(index, total - 1));
     this.#bar = 0;
     this.#pointer = undefined;
-    this.#setTop(topToShow(this.#area(), this.#saved.top, this.#cursor));
+    const area = this.#area();
+    this.#setTop(topToShow(area, this.#saved.top, this.#cursor));
+    // At once: a scroll event that is still on its way would lead back to where it was sent.
+    this.#alignScrollBar(area);
     this.#save({});
   }
 
