@@ -7,6 +7,7 @@ import * as fs from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
+import { hasNext } from './adapter/threads';
 import { BREAKPOINT_HELP, FAULT_HELP, parseHits, stopText } from './debugText';
 import type { Connection } from './inspector/connect';
 import { connect, findTarget } from './inspector/connect';
@@ -14,8 +15,8 @@ import { readLeaseFile, removeLeaseFile, writeLeaseFile } from './inspector/leas
 import type { InspectorClient } from './protocol/client';
 import { InspectorError } from './protocol/client';
 import type { BreakpointJson, FaultJson, StoppedJson } from './protocol/debug';
-import { breakpointJson, faultJson } from './protocol/debug';
 import { parseBreakpoint } from './protocol/breakpointText';
+import { breakpointJson, faultJson } from './protocol/debug';
 import { faultText, parseFault } from './protocol/faultText';
 import type { CallOf, ResultOf } from './protocol/rpc';
 import { RPC_ERRORS } from './protocol/rpc';
@@ -32,10 +33,10 @@ interface Wishes {
 }
 
 interface BreakOptions extends Wishes {
-  readonly json?: true;
-  readonly stops?: number;
+  readonly json?: true | undefined;
+  readonly stops?: number | undefined;
   readonly timeout: number;
-  readonly inject?: readonly string[];
+  readonly inject?: readonly string[] | undefined;
 }
 
 export function addDebugCommands(program: Command): void {
@@ -69,9 +70,10 @@ When it ends, everything goes on and nothing is armed any more.`,
     )
     .action((words: string[], options: BreakOptions) => {
       const { target, specs } = split(words);
+      if (specs.length === 0) throw new InvalidArgumentError('Say what to stop at.');
       const breakpoints = specs.map((spec, i) => breakpointOf(spec, i + 1, options));
       const faults = (options.inject ?? []).map((spec, i) => faultOf(spec, i + 1));
-      return debug(target, breakpoints, faults, options);
+      return debug(target, breakpoints, faults, { ...options, specs });
     });
   program
     .command('step')
@@ -79,7 +81,12 @@ When it ends, everything goes on and nothing is armed any more.`,
     .argument('[target]', TARGET)
     .argument('[how]', 'over (its next decision), into (of any request), out (its reply)')
     .option('--request <n>', 'which one; else the one stopped last', asOption(count))
-    .option('--wait <seconds>', 'for the next stop', asOption(count), 5)
+    .option(
+      '--wait <seconds>',
+      'for the next stop; without one the status is 1',
+      asOption(count),
+      5,
+    )
     .option('--json', 'the stop as JSON')
     .action((first: string | undefined, second: string | undefined, options: StepOptions) => {
       const [target, how] =
@@ -95,7 +102,8 @@ When it ends, everything goes on and nothing is armed any more.`,
     .argument('[target]', TARGET)
     .option('--request <n>', 'which one; else all', asOption(count))
     .action((target: string | undefined, { request }: { request?: number }) =>
-      joined(target, async ({ client }) => {
+      joined(target, async ({ client }, { held }) => {
+        if (held.length === 0) say('Nothing is stopped.');
         const { waiting } = await client.call('debug.continue', wanted(request));
         if (waiting.length > 0) {
           say(`Request ${waiting.join(', ')} goes on when those stopped after it have.`);
@@ -261,8 +269,20 @@ async function joined(
 
 async function step(target: string | undefined, how: Step, options: StepOptions): Promise<void> {
   await joined(target, async ({ client }, { held }) => {
-    const request = options.request ?? held.at(-1)?.request;
-    if (request === undefined) throw new Error('Nothing is stopped.');
+    const number = options.request;
+    const from =
+      number === undefined ? held.at(-1) : held.find(({ request }) => request === number);
+    if (from === undefined) {
+      throw new Error(
+        number === undefined ? 'Nothing is stopped.' : `Request ${number} is not stopped.`,
+      );
+    }
+    const { request } = from;
+    if (how !== 'into' && !hasNext(from, how)) {
+      await client.call('debug.step', { request, how });
+      say(`Request ${request} has passed its last decision, and goes on.`);
+      return;
+    }
     let timer: NodeJS.Timeout | undefined;
     const next = new Promise<StoppedJson | null>((resolve) => {
       client.on('debug.stopped', resolve);
@@ -271,8 +291,8 @@ async function step(target: string | undefined, how: Step, options: StepOptions)
     await client.call('debug.step', { request, how });
     const stop = await next;
     clearTimeout(timer);
-    if (stop === null) say(`Nothing stopped within ${options.wait} seconds.`);
-    else print(options.json === true ? JSON.stringify(stop) : stopText(stop));
+    if (stop === null) throw new Error(`Nothing stopped within ${options.wait} seconds.`);
+    print(options.json === true ? JSON.stringify(stop) : stopText(stop));
   });
 }
 
@@ -288,7 +308,7 @@ async function inject(
     if (options.clear === true) throw new Error('No debugger runs, and so no fault is active.');
     if (specs.length === 0) throw new InvalidArgumentError('Say what to make fail.');
     const faults = specs.map((spec, i) => faultOf(spec, i + 1));
-    return debug(target, [], faults, options);
+    return debug(target, [], faults, { ...options, inject: specs, specs: [] });
   }
   try {
     const { client } = connection;
@@ -298,7 +318,7 @@ async function inject(
     const first = Math.max(0, ...faults.map(({ id }) => id)) + 1;
     const added = specs.map((spec, i) => faultOf(spec, first + i));
     const answer = await client.call('debug.setFaults', { faults: [...kept, ...added] });
-    refuse(answer.faults);
+    refuse(answer.faults, (id) => specs[id - first] ?? '');
     const now = (await client.call('debug.inspect', {})).faults;
     if (options.json === true) print(JSON.stringify(now));
     else
@@ -309,9 +329,14 @@ async function inject(
   }
 }
 
-function refuse(answers: readonly { armed: boolean; message: string | null }[]): void {
+/** @throws InvalidArgumentError when the daemon has refused one */
+function refuse(
+  answers: readonly { id: number; armed: boolean; message: string | null }[],
+  specOf: (id: number) => string,
+): void {
   const refused = answers.find(({ armed }) => !armed);
-  if (refused !== undefined) throw new Error(refused.message ?? 'It was refused.');
+  if (refused === undefined) return;
+  throw new InvalidArgumentError(`“${specOf(refused.id)}”: ${refused.message ?? 'refused'}`);
 }
 
 /** Is the debugger until it is interrupted, its work is done, or the daemon has had enough. */
@@ -319,7 +344,10 @@ async function debug(
   target: string | undefined,
   breakpoints: readonly BreakpointJson[],
   faults: readonly FaultJson[],
-  options: { json?: true; stops?: number; timeout: number },
+  options: Pick<BreakOptions, 'json' | 'stops' | 'timeout' | 'inject'> & {
+    /** What the breakpoints were in words. */
+    readonly specs: readonly string[];
+  },
 ): Promise<void> {
   const { client, pid, ended, close } = await open(target);
   const timeoutMs = options.timeout * 1_000;
@@ -337,12 +365,12 @@ async function debug(
       void ended.then((reason) => resolve(new Error(reason)));
     });
     if (faults.length > 0) {
-      refuse((await client.call('debug.setFaults', { faults: [...faults] })).faults);
+      const answer = await client.call('debug.setFaults', { faults: [...faults] });
+      refuse(answer.faults, (id) => options.inject?.[id - 1] ?? '');
     }
-    refuse(
-      (await client.call('debug.setBreakpoints', { breakpoints: [...breakpoints] })).breakpoints,
-    );
-    say(`Armed: ${breakpoints.length} breakpoints, ${faults.length} faults.`);
+    const answer = await client.call('debug.setBreakpoints', { breakpoints: [...breakpoints] });
+    refuse(answer.breakpoints, (id) => options.specs[id - 1] ?? '');
+    say(`Armed: ${counted(breakpoints.length, 'breakpoint')}, ${counted(faults.length, 'fault')}.`);
     listen(client);
     const why = await over;
     if (why !== null) throw why;
@@ -355,21 +383,28 @@ async function debug(
   }
 }
 
+function counted(number: number, what: string): string {
+  return `${number} ${what}${number === 1 ? '' : 's'}`;
+}
+
 function watch(
   client: InspectorClient,
-  { json, stops }: { json?: true; stops?: number },
+  { json, stops }: Pick<BreakOptions, 'json' | 'stops'>,
   over: (why: Error | null) => void,
 ): void {
   const stopped = new Set<number>();
-  const held = new Set<number>();
+  const held = new Map<number, StoppedJson>();
   client.on('debug.stopped', (stop) => {
     stopped.add(stop.request);
-    held.add(stop.request);
+    held.set(stop.request, stop);
     print(json === true ? JSON.stringify(stop) : stopText(stop));
   });
   client.on('debug.resumed', ({ request, reason }) => {
+    const stop = held.get(request);
     held.delete(request);
-    if (reason !== 'step' && held.size === 0 && stopped.size >= (stops ?? Infinity)) over(null);
+    // One that steps to a further decision is not let go.
+    const goesOn = reason !== 'step' || stop === undefined || !hasNext(stop, 'over');
+    if (goesOn && held.size === 0 && stopped.size >= (stops ?? Infinity)) over(null);
   });
   client.on('debug.output', ({ category, text }) => {
     if (category === 'log') print(json === true ? JSON.stringify({ log: text }) : text);

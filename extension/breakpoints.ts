@@ -22,7 +22,7 @@ export function registerBreakpoints(): vscode.Disposable {
   });
 }
 
-/** Words are chosen one after the other, or typed; the first row is what has been said so far. */
+/** Words are chosen one after the other, or typed; one row is what has been said so far. */
 function typeBreakpoint(): Promise<string | undefined> {
   const pick = vscode.window.createQuickPick<Item>();
   pick.title = 'Stop at';
@@ -60,15 +60,18 @@ function before(text: string): string {
 }
 
 function itemsFor(text: string): Item[] {
-  const typed = text.slice(before(text).length).toLowerCase();
+  const typed = text.slice(before(text).length);
   const offered = KINDS.flatMap((kind): Item[] => {
     const words = OFFERED_WORDS.filter(
-      (one) => one.kind === kind && one.word.toLowerCase().startsWith(typed),
+      (one) => one.kind === kind && one.word.toLowerCase().startsWith(typed.toLowerCase()),
     );
     if (words.length === 0) return [];
     return [{ label: kind, kind: vscode.QuickPickItemKind.Separator }, ...words.map(itemOf)];
   });
-  return [...said(text.trim()), ...offered];
+  const whole = said(text.trim());
+  // What begins a known word is rather that than a path.
+  const begun = typed !== '' && OFFERED_WORDS.some(({ word }) => word.startsWith(typed));
+  return begun ? [...offered, ...whole] : [...whole, ...offered];
 }
 
 /** Always shown, because the pick's own filter compares the whole text with one word. */
@@ -79,8 +82,12 @@ function itemOf({ word, means }: OfferedWord): Item {
 function said(spec: string): Item[] {
   if (spec === '') return [];
   try {
-    parseBreakpoint(spec);
-    return [{ label: `$(debug-breakpoint-function) ${spec}`, spec, alwaysShow: true }];
+    const criteria = Object.entries(parseBreakpoint(spec)).map(
+      ([name, value]) => `${name} ${typeof value === 'object' ? JSON.stringify(value) : value}`,
+    );
+    // VS Code puts labels first that contain what was typed: this one must not.
+    const label = '$(check) Add this breakpoint';
+    return [{ label, description: criteria.join(', '), spec, alwaysShow: true }];
   } catch {
     // Not complete yet.
     return [];

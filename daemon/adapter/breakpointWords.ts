@@ -7,7 +7,7 @@ import type { Decision } from '../tables/stops';
 import { DECISIONS } from '../tables/stops';
 
 export interface OfferedWord {
-  readonly kind: 'decision' | 'hit kind' | 'criterion' | 'hazard' | 'operation';
+  readonly kind: 'operation' | 'decision' | 'hit kind' | 'criterion' | 'hazard';
   /** Ends in `=` when a value is to follow. */
   readonly word: string;
   readonly means: string;
@@ -32,10 +32,15 @@ const DECISION_MEANS: { readonly [D in Decision]: string } = {
   reply: 'the answer is ready, and has not been sent',
 };
 
-const WORDS: readonly OfferedWord[] = [
-  ...['LOOKUP', 'FORGET', 'CREATE', 'OPEN'].map(operation),
+export const OFFERED_WORDS: readonly OfferedWord[] = [
+  ...[...OPERATION_NAMES.values()]
+    .filter((name) => name !== 'RENAME2')
+    .map((word) => offered('operation', word, 'the FUSE operation')),
   ...DECISIONS.map((word) => offered('decision', word, DECISION_MEANS[word])),
-  ...HIT_KINDS.map((word) => offered('hit kind', word, 'a lookup that ends so')),
+  // The others are decisions, too.
+  ...HIT_KINDS.filter((hit) => !DECISIONS.some((decision) => decision === hit)).map((word) =>
+    offered('hit kind', word, 'a lookup that ends so'),
+  ),
   offered('criterion', 'path=', 'a glob below the shared folder, such as src/**/*.c'),
   offered('criterion', 'node=', 'the node id that the request names'),
   offered('criterion', 'ids=', 'what a lookup finds: INO, INO/MAJ:MIN or INO/MAJ:MIN/MNT'),
@@ -48,19 +53,8 @@ const WORDS: readonly OfferedWord[] = [
   offered('hazard', 'hazard=*', 'the request opens any hazard'),
   offered('hazard', 'hazard=data', 'the request opens one with wrong data'),
   ...HAZARD_RULES.map(({ id, name }) => offered('hazard', `hazard=${id}`, name)),
-  ...[...OPERATION_NAMES.values()].filter((name) => name !== 'RENAME2').map(operation),
 ];
-
-/** The likeliest first. */
-export const OFFERED_WORDS: readonly OfferedWord[] = [
-  // Some hit kinds are decisions, too.
-  ...new Map([...WORDS].reverse().map((one) => [one.word, one])).values(),
-].reverse();
 
 function offered(kind: OfferedWord['kind'], word: string, means: string): OfferedWord {
   return { kind, word, means };
-}
-
-function operation(word: string): OfferedWord {
-  return offered('operation', word, 'the FUSE operation');
 }

@@ -1,6 +1,7 @@
 /** Breakpoints as clients of the Debug Adapter Protocol write them, in the daemon's words. */
 
 import type { DebugProtocol } from '@vscode/debugprotocol';
+import { HAZARD_RULES } from '../hazards/hazardBook';
 import type { Wanted } from '../protocol/breakpointText';
 import type { BreakpointJson } from '../protocol/debug';
 
@@ -13,6 +14,11 @@ export interface ExceptionFilter {
   /** Something went wrong for the guest: shown as an exception. */
   readonly isError: boolean;
   readonly wanted: readonly Wanted[];
+}
+
+/** Those of these hazards that the daemon judges. */
+function catalogued(...ids: readonly string[]): Wanted[] {
+  return HAZARD_RULES.filter(({ id }) => ids.includes(id)).map(({ id }) => ({ hazard: id }));
 }
 
 export const EXCEPTION_FILTERS: readonly ExceptionFilter[] = [
@@ -31,7 +37,7 @@ export const EXCEPTION_FILTERS: readonly ExceptionFilter[] = [
       'A number was given away again (H1), a handle went stale (H2), or an entry that pins nothing was believed by its number (H13).',
     headline: 'stale-ID hazard',
     isError: false,
-    wanted: [{ hazard: 'H1' }, { hazard: 'H2' }, { hazard: 'H13' }],
+    wanted: catalogued('H1', 'H2', 'H13'),
   },
   {
     filter: 'data',

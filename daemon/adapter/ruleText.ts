@@ -89,8 +89,9 @@ const CONDITIONS: { readonly [R in LookupRuleName]: { condition: string; why: st
   'handle-then-fd': {
     condition: 'kind(byIds) == file',
     why: [
-      '# An entry that holds a descriptor pins its inode: its number cannot have been given away.',
-      '# One that holds only a handle pins nothing; its number may belong to another file by now.',
+      '# An entry that holds a descriptor pins its inode: its',
+      '# number cannot have been given away. One that holds only a',
+      '# handle pins nothing; its number may be another file’s by now.',
     ],
   },
   strict: {
@@ -100,19 +101,20 @@ const CONDITIONS: { readonly [R in LookupRuleName]: { condition: string; why: st
   'ids-first': {
     condition: 'true',
     why: [
-      '# Whatever the entry holds: a number that was given away answers for another file (H1).',
+      '# Whatever the entry holds: a number that was given away',
+      '# answers for another file (H1).',
     ],
   },
   v2: {
     condition: 'handle == none or kind(byIds) != handle',
     why: [
-      '# The flaw of the second version: without a handle to compare, an entry that pins nothing',
-      '# is believed (H13).',
+      '# The flaw of the second version: without a handle to',
+      '# compare, an entry that pins nothing is believed (H13).',
     ],
   },
   'ids-only': {
     condition: 'true',
-    why: ['# There is nothing else to go by; what is asked for may be another file (H11).'],
+    why: ['# There is nothing else to go by; what is asked for may be', '# another file (H11).'],
   },
 };
 
@@ -120,11 +122,14 @@ export function ruleText(rule: LookupRuleName): RuleText {
   const { summary, byHandle } = LOOKUP_RULES[rule];
   const lines = new Lines();
   lines.add(
-    `# The lookup rule “${rule}”: ${summary}.`,
+    `# The lookup rule “${rule}”:`,
+    ...wrapped(summary),
     '#',
-    '# The highlighted line is about to run. A breakpoint on a line stops every request that comes',
-    '# to it; its condition can make it fewer: name == "f", nlink > 1, path =~ "src/**".',
-    '# In the Debug Console: node 3, ids 12/7:0/74, handle 0c00…, path f, or any expression.',
+    '# The highlighted line is about to run. A breakpoint on a line',
+    '# stops every request that comes to it; its condition can make',
+    '# it fewer: name == "f", nlink > 1, path =~ "src/**".',
+    '# In the Debug Console: node 3, ids 12/7:0/74, handle 0c00…,',
+    '# path f, or any expression.',
     '',
   );
   addServe(lines);
@@ -155,16 +160,18 @@ function addLookup(lines: Lines): void {
     .add('lookup(parent, name):', '    # The directory is an entry of the tables.')
     .at('parent', '    fd = openat2(parent, name, O_PATH | O_NOFOLLOW, RESOLVE_IN_ROOT)')
     .add(
-      '    # ids = inode number / device / mount id. The number is given away again once the inode',
+      '    # ids = inode number / device / mount id. The number is',
+      '    # given away again once the inode is gone, unless something',
+      '    # pins it.',
     )
-    .add('    # is gone, unless something pins it.')
     .at('opened', '    ids, mode, nlink, btime = statx(fd)')
-    .add('    # The kernel’s handle has a generation: it is never given away again.')
+    .add('    # The handle has a generation: it is never given away again.')
     .at('identified', '    handle = name_to_handle_at(fd)')
     .add(
-      '    # EOPNOTSUPP, EOVERFLOW: this file system has none; fd is kept instead. Any other errno',
+      '    # EOPNOTSUPP, EOVERFLOW: this file system has none; fd is',
+      '    # kept instead. Any other errno (ENOMEM, …) is what the guest',
+      '    # is told.',
     )
-    .add('    # (ENOMEM, …) is what the guest is told.')
     .at('handle', '    if handleErrno not in (0, EOPNOTSUPP, EOVERFLOW): return handleErrno')
     .add('    return decide(ids, handle)')
     .calling('decide')
@@ -215,7 +222,7 @@ function addEntries(lines: Lines, handles: boolean): void {
     .add('insert(ids, handle):')
     .add('    # With a handle the entry holds nothing open; without one it keeps fd.')
     .add('    entry = new node, lookups = 1')
-    .add('    # A key that another entry owns changes its owner, as in virtiofsd (H7).')
+    .add('    # A key that another entry owns changes its owner (H7).')
     .add('    inodes_by_ids[ids] = entry');
   if (handles) lines.add('    if handle != none: inodes_by_handle[handle] = entry');
   lines.at('inserted', '    return entry').add('');
@@ -228,11 +235,22 @@ function addForget(lines: Lines, handles: boolean): void {
     .add('    if lookups(node) > 0: return')
     .add('    remove(node)')
     .add(
-      '    # The keys go along, without a look at who owns them by now (H8). Entry and keys go in',
+      '    # The keys go along, without a look at who owns them by now',
+      '    # (H8). Entry and keys go in one step: here both have gone.',
     )
-    .add('    # one step: here both have gone.')
     .at('removed', `    delete inodes_by_ids[ids]${handles ? ', inodes_by_handle[handle]' : ''}`)
     .at('keys_removed', '    return');
+}
+
+/** Comment lines that fit beside a Key Map. */
+function wrapped(text: string): string[] {
+  const lines: string[] = [];
+  for (const word of `${text}.`.split(' ')) {
+    const last = lines.at(-1);
+    if (last === undefined || last.length + word.length > 60) lines.push(`# ${word}`);
+    else lines[lines.length - 1] = `${last} ${word}`;
+  }
+  return lines;
 }
 
 class Text implements RuleText {

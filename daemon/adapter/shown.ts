@@ -76,8 +76,8 @@ export function requestShown(stop: StoppedJson): Shown[] {
     ...present('size', facts.size),
     ...present('offset', facts.offset),
     ...(stop.lookup === 0 ? [] : [leaf('lookup', stop.lookup, 'lookup')]),
-    leaf('uid', facts.uid, 'uid'),
-    leaf('gid', facts.gid, 'gid'),
+    leaf('uid', told(facts.uid), 'uid'),
+    leaf('gid', told(facts.gid), 'gid'),
     leaf('pid', facts.pid, 'pid'),
     ...present('hit', facts.hit),
     ...present('answer', facts.answer),
@@ -88,6 +88,11 @@ export function requestShown(stop: StoppedJson): Shown[] {
     ...(stop.faults.length === 0 ? [] : [leaf('injected faults', stop.faults.join(', '))]),
     ...stop.hazards.map(hazardShown),
   ];
+}
+
+/** Newer kernels say who asks only where something is made (linux/fuse.h, FUSE_INVALID_UIDGID). */
+function told(id: number | null): number | string | null {
+  return id === 0xffffffff ? '(not told)' : id;
 }
 
 /** A fact that not every request has. */
@@ -116,6 +121,7 @@ function forgetShown({ forgets }: FactsJson): Shown[] {
 export function candidateShown({ facts: { candidate } }: StoppedJson): Shown[] | null {
   if (candidate === null) return null;
   const { ids, handle, handleErrno, mode, nlink, btime, subvol } = candidate;
+  const birth = btime === null ? null : birthText(btime);
   return [
     idsShown(ids),
     handle === null
@@ -123,11 +129,20 @@ export function candidateShown({ facts: { candidate } }: StoppedJson): Shown[] |
       : handleShown(handle),
     leaf('mode', octal(mode), 'mode'),
     leaf('nlink', nlink, 'nlink'),
-    folded('spare identity', [btime ?? '–', ...(subvol === null ? [] : [subvol])].join(' · '), [
-      leaf('btime', btime),
+    folded('spare identity', [birth ?? '–', ...(subvol === null ? [] : [subvol])].join(' · '), [
+      leaf('btime', birth),
       leaf('subvol', subvol),
     ]),
   ];
+}
+
+/** `SECONDS.NANOSECONDS` as a date, without losing any of it. */
+function birthText(btime: string): string {
+  const [seconds = '', nanoseconds = ''] = btime.split('.');
+  const date = new Date(Number(seconds) * 1_000);
+  // Hosts tell dates beyond a calendar's end as well.
+  if (Number.isNaN(date.getTime())) return btime;
+  return `${date.toISOString().slice(0, -'.000Z'.length)}.${nanoseconds}Z`;
 }
 
 function idsShown(ids: IdsJson): Shown {

@@ -5,6 +5,7 @@ import type { StoppedJson } from '../protocol/debug';
 import type { RoutineName, RuleText } from './ruleText';
 import { ruleOfPath, ruleTextName, ruleTextUri } from './ruleText';
 import { threadOf } from './threads';
+import { subject } from './words';
 
 /** At most so many frames a stack; a frame's id is its request's number and its place in it. */
 const FRAMES = 8;
@@ -46,7 +47,7 @@ export class RuleSource {
     };
     return this.rule.frames(place).map(({ routine, line }, i) => ({
       id: stop.request * FRAMES + i,
-      name: `${routine} ${subject(routine, stop)}`.trim(),
+      name: `${routine} ${workOf(routine, stop)}`.trim(),
       source: this.source,
       line: this.toClient(line),
       column: this.origin.column,
@@ -86,10 +87,12 @@ export class RuleSource {
 }
 
 /** What a routine is at work on. */
-function subject(routine: RoutineName, { op, facts }: StoppedJson): string {
+function workOf(routine: RoutineName, stop: StoppedJson): string {
+  const { op, point, facts } = stop;
   switch (routine) {
     case 'serve':
-      return op;
+      // Further in, the frames above it say the name.
+      return point === 'request' || point === 'reply' ? subject(stop) : op;
     case 'lookup':
       return facts.name ?? '';
     case 'decide':

@@ -4,7 +4,7 @@
  * all requests.
  */
 
-import type { StoppedJson } from '../protocol/debug';
+import type { FactsJson, StoppedJson } from '../protocol/debug';
 import { threadName } from './words';
 
 /** The thread that stands for all requests; requests have their number and one more. */
@@ -82,8 +82,13 @@ function isStopped({ running }: Held): boolean {
 }
 
 /** Whether a request that steps from here passes another decision. */
-export function hasNext({ point, facts, op }: StoppedJson, how: 'over' | 'into' | 'out'): boolean {
-  if (point === 'reply' || point === 'keys_removed') return false;
+export function hasNext(
+  { point, facts, op }: Pick<StoppedJson, 'op' | 'point'> & { facts: Pick<FactsJson, 'forgets'> },
+  how: 'over' | 'into' | 'out',
+): boolean {
+  if (point === 'reply') return false;
+  // Others come to their reply; these have none.
   if (op !== 'FORGET' && op !== 'BATCH_FORGET') return true;
-  return how !== 'out' && !(point === 'counted' && facts.forgets?.left !== '0');
+  if (how === 'out' || point === 'keys_removed') return false;
+  return point !== 'counted' || facts.forgets?.left === '0';
 }

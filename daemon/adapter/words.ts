@@ -2,8 +2,8 @@
 
 import type { StoppedJson } from '../protocol/debug';
 
-/** What the request is about. */
-function subject({ op, facts }: StoppedJson): string {
+/** The operation, and what it is about. */
+export function subject({ op, facts }: StoppedJson): string {
   const about = facts.path ?? facts.name ?? (facts.node === null ? '' : `node ${facts.node}`);
   return about === '' ? op : `${op} ${about}`;
 }

@@ -14,6 +14,8 @@ import type {
 import { compileGlob } from '../debug/glob';
 import { compileRule } from '../debug/rules';
 import { OPERATION_NAMES, opcodesOf } from '../fuse/opcodes';
+import { SEVERITIES } from '../hazards/hazard';
+import { HAZARD_RULES } from '../hazards/hazardBook';
 import type { HazardJson } from '../protocol/json';
 import type { BreakpointJson, FactsJson, FaultJson, StoppedJson } from '../protocol/debug';
 import { isoTime } from '../protocol/eventJson';
@@ -29,6 +31,11 @@ export function readBreakpoint(json: BreakpointJson): Breakpoint {
   if (opcodes?.length === 0) {
     const names = [...new Set(OPERATION_NAMES.values())].join(', ');
     throw new Error(`There is no operation ${json.operation ?? ''}; there are ${names}.`);
+  }
+  const { hazard: wanted } = json;
+  if (wanted?.startsWith('H') === true && !HAZARD_RULES.some(({ id }) => id === wanted)) {
+    const ids = HAZARD_RULES.map(({ id }) => id).join(', ');
+    throw new Error(`There is no hazard ${wanted}; there are ${ids}, ${SEVERITIES.join(', ')}.`);
   }
   const breakpoint: Breakpoint = {
     id: json.id,

@@ -184,7 +184,7 @@ it('holds a request, shows where it is, and steps through its lookup', async () 
     expect(after).toMatchObject({ reason: 'step', threadId });
   }
   expect(seen).toEqual([
-    ['answer = work(op)', 'serve LOOKUP'],
+    ['answer = work(op)', 'serve LOOKUP f'],
     [
       'fd = openat2(parent, name, O_PATH | O_NOFOLLOW, RESOLVE_IN_ROOT)',
       ...['lookup f', 'serve LOOKUP'],
@@ -198,7 +198,7 @@ it('holds a request, shows where it is, and steps through its lookup', async () 
     ['if byHandle != none:', 'decide', 'lookup f', 'serve LOOKUP'],
     ['if byIds != none:', 'decide', 'lookup f', 'serve LOOKUP'],
     ['return entry', 'insert node 5', 'decide', 'lookup f', 'serve LOOKUP'],
-    ['reply(answer or errno)', 'serve LOOKUP'],
+    ['reply(answer or errno)', 'serve LOOKUP f'],
   ]);
 
   const shown = await scopes(threadId);
@@ -211,7 +211,8 @@ it('holds a request, shows where it is, and steps through its lookup', async () 
   const candidate = await variables(shown.get('Candidate')?.variablesReference ?? 0);
   const ids = await variables(candidate.get('ids')?.variablesReference ?? 0);
   expect(ids.get('ino')?.value).toBe(String(fs.statSync(host('f')).ino));
-  expect(candidate.has('spare identity')).toBe(true);
+  const spare = await variables(candidate.get('spare identity')?.variablesReference ?? 0);
+  expect(spare.get('btime')?.value).toMatch(/^20\d\d-\d\d-\d\dT[\d:]{8}\.\d{9}Z$/);
   const entries = await variables(shown.get('Entries')?.variablesReference ?? 0);
   expect(entries.get('answer')?.value).toBe('node 5 f, handle, 1 lookup');
   const open = await variables(shown.get('Open files')?.variablesReference ?? 0);
@@ -410,6 +411,67 @@ it('stops when a key changes its owner, and when an entry goes', async () => {
   expect(stop).toMatchObject({ reason: 'data breakpoint', text: 'LOOKUP f2: inserted as node 3.' });
   await client.ask('continue', { threadId: stop.threadId });
   expect((await held.done).stdout).toBe('other');
+});
+
+it('stops at a stale-ID hazard that satisfies the filter’s condition', async () => {
+  client = await attached();
+  const options = [{ filterId: 'stale', condition: 'name == "second"' }];
+  const { breakpoints } = await client.ask<DebugProtocol.SetExceptionBreakpointsResponse>(
+    'setExceptionBreakpoints',
+    { filters: ['data'], filterOptions: options },
+  );
+  expect(breakpoints?.map(({ verified }) => verified)).toEqual([true, true]);
+  await client.ask('configurationDone');
+  // On ext4 each new file gets the number that has just become free.
+  expect(must(share, 'cat f')).toBe('content');
+  fs.rmSync(host('f'));
+  fs.writeFileSync(host('first'), '1');
+  expect(must(share, 'cat first')).toBe('1');
+  fs.rmSync(host('first'));
+  fs.writeFileSync(host('second'), '2');
+  const held = cat('second');
+  const stop = await client.stops.next();
+  expect(stop).toMatchObject({
+    reason: 'hazard',
+    description: 'Paused on stale-ID hazard',
+    text: 'LOOKUP second: inserted as node 4.',
+  });
+  const info = await client.ask<DebugProtocol.ExceptionInfoResponse>('exceptionInfo', {
+    threadId: stop.threadId,
+  });
+  expect(info.description).toContain('INODE-NUMBER REUSE');
+  await client.ask('continue', { threadId: stop.threadId });
+  expect((await held.done).stdout).toBe('2');
+});
+
+it('shows two held requests, of which the older one waits for the other', async () => {
+  fs.mkdirSync(host('d'));
+  fs.writeFileSync(host('d/a'), 'a');
+  expect(must(share, 'stat -c %F d')).toBe('directory');
+  client = await attached();
+  await client.ask('setFunctionBreakpoints', functions('LOOKUP f', 'LOOKUP d/a'));
+  await client.ask('configurationDone');
+  const older = cat('f');
+  const first = await client.stops.next();
+  const newer = cat('d/a');
+  const second = await client.stops.next();
+  expect(second.text).toBe('LOOKUP d/a: received.');
+  const { threads } = await client.ask<DebugProtocol.ThreadsResponse>('threads');
+  expect(threads.map(({ name }) => name)).toEqual([
+    expect.stringMatching(/^LOOKUP f /),
+    expect.stringMatching(/^LOOKUP d\/a /),
+  ]);
+  await client.ask('continue', { threadId: first.threadId });
+  await client.event('output', ({ output }: DebugProtocol.OutputEvent['body']) =>
+    output.includes('Request 1 goes on when those stopped after it have'),
+  );
+  const inside = await next(second.threadId ?? 0, 'stepIn');
+  expect(inside).toMatchObject({ threadId: second.threadId, reason: 'step' });
+  expect((await stack(second.threadId ?? 0)).map(({ name }) => name)[0]).toBe('lookup a');
+  expect(older.running).toBe(true);
+  await client.ask('continue', { threadId: second.threadId });
+  expect((await newer.done).stdout).toBe('a');
+  expect((await older.done).stdout).toBe('content');
 });
 
 it('stops when the guest holds too many descriptors, and at an errno', async () => {

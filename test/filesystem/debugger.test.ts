@@ -550,8 +550,33 @@ it('serves scripts from the command line', async () => {
     status: 1,
     stderr: expect.stringContaining('begin with') as string,
   });
-  expect((await virtiofsd('break', pid, 'colour=red')).status).toBe(2);
+  for (const [spec, why] of [
+    ['colour=red', 'is no criterion'],
+    ['LOKUP', '“LOKUP”: There is no operation LOKUP'],
+    ['hazard=H99', 'There is no hazard H99'],
+    ['errno=EFOO', 'EFOO is no errno'],
+  ] as const) {
+    const refused = await virtiofsd('break', pid, spec);
+    expect(refused).toMatchObject({ status: 2, stderr: expect.stringContaining(why) as string });
+  }
+  expect(await virtiofsd('break', pid)).toMatchObject({
+    status: 2,
+    stderr: expect.stringContaining('Say what to stop at') as string,
+  });
   expect((await virtiofsd('inject', pid, 'unlink=EIO')).status).toBe(2);
+});
+
+it('ends a script’s debugger when the request was stepped through to its end', async () => {
+  session.close();
+  const cli = await breakOn('LOOKUP path=f reply', '--stops', '1');
+  const held = cat('f');
+  expect(await cli.prints()).toContain('stopped at reply (breakpoint 1)');
+  const program = await daemonProgram();
+  const stepped = await run(process.execPath, program, 'step', String(share.pid)).done;
+  expect(stepped).toMatchObject({ status: 0, stdout: '' });
+  expect(stepped.stderr).toContain('has passed its last decision');
+  expect((await held.done).stdout).toBe('content');
+  expect((await cli.done).status).toBe(0);
 });
 
 it('loses no request in 1,000 random sequences of steps, goings on and disconnections', async () => {

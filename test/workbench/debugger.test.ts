@@ -119,6 +119,14 @@ describe.skipIf(obstacle !== undefined)('the debugger in a workbench', { timeout
     await workbench.page.locator('.debug-toolbar').waitFor();
   }
 
+  /** The view lists a breakpoint before the daemon has it; then it looks otherwise. */
+  async function armed(name: string): Promise<void> {
+    await workbench.page
+      .locator('.debug-breakpoints .monaco-list-row', { hasText: name })
+      .locator('.codicon-debug-breakpoint-function')
+      .waitFor();
+  }
+
   async function breakAt(name: string): Promise<void> {
     const { page } = workbench;
     await workbench.command('Add Function Breakpoint');
@@ -126,7 +134,28 @@ describe.skipIf(obstacle !== undefined)('the debugger in a workbench', { timeout
     await input.waitFor();
     await input.fill(name);
     await input.press('Enter');
-    await page.locator('.debug-breakpoints .monaco-list-row', { hasText: name }).waitFor();
+    await armed(name);
+  }
+
+  /** Words are typed or chosen one after the other; one row is what was said so far. */
+  async function addBreakpoint(typed: string, chosen: string, more: string): Promise<void> {
+    const { page } = workbench;
+    await workbench.command('virtiofsd Inspector: Add a Breakpoint…');
+    // The palette before it is the same widget.
+    await page.locator('.quick-input-title', { hasText: 'Stop at' }).waitFor();
+    const input = page.locator('.quick-input-widget input');
+    const row = (text: string) =>
+      page.locator('.quick-input-widget .monaco-list-row').filter({ hasText: text });
+    await input.pressSequentially(typed);
+    await expect.poll(() => input.inputValue()).toBe(typed);
+    await row(chosen).first().waitFor();
+    await workbench.screenshot('debugger-add-breakpoint');
+    await row(chosen).first().click();
+    await expect.poll(() => input.inputValue()).toBe(`${chosen} `);
+    await input.pressSequentially(more);
+    const spec = `${chosen} ${more}`;
+    await row(`operation ${chosen}, path ${more}`).click();
+    await armed(spec);
   }
 
   async function inject(errno: string): Promise<void> {
@@ -179,7 +208,7 @@ describe.skipIf(obstacle !== undefined)('the debugger in a workbench', { timeout
     const { page } = workbench;
     await startDebugging('Launch another');
     const place = await mountOf(launched);
-    await breakAt('LOOKUP g');
+    await addBreakpoint('lo', 'LOOKUP', 'g');
     const held = shell('cat', path.join(place, 'g'));
     await stoppedAt('request');
     expect(held.running).toBe(true);
@@ -201,7 +230,8 @@ describe.skipIf(obstacle !== undefined)('the debugger in a workbench', { timeout
     await inject('ENOMEM');
     const refused = await cat('f-link');
     await stoppedAt('request');
-    await page.locator('.debug-call-stack').getByText('serve LOOKUP').first().waitFor();
+    await page.locator('.debug-call-stack').getByText('serve LOOKUP f-link').first().waitFor();
+    await page.locator('.debug-variables .monaco-list-row', { hasText: 'unique' }).waitFor();
     await workbench.screenshot('debugger-request');
     await stepTo('parent', 'opened', 'identified', 'handle');
     await page.locator('.debug-pane .monaco-list-row', { hasText: 'ENOMEM' }).first().waitFor();
