@@ -10,6 +10,7 @@
 
 import { NO_HANDLE } from '../tables/candidate';
 import type { Candidate } from '../tables/candidate';
+import type { LookupOp } from '../tables/events';
 import type {
   DebugRecorder,
   ForgetAtHand,
@@ -55,6 +56,8 @@ interface AtHand {
   lookup: number;
   /** Of the lookup at hand; null outside lookups. */
   trace: LookupTrace | null;
+  /** The same of a lookup that was made in one go. */
+  lookedUp: LookupTrace | null;
   askedHandle: boolean;
   askedIds: boolean;
   decided: boolean;
@@ -97,6 +100,7 @@ export class DebugGate implements Gate {
   #unique = 0;
   #nodeid: Nodeid = NO_NODEID;
   #request: AtHand | null = null;
+  #lookedUp: LookupTrace | null = null;
   #nextId = 1;
   #releasing = false;
   #passing = false;
@@ -229,6 +233,7 @@ export class DebugGate implements Gate {
     this.#unique = unique;
     this.#nodeid = nodeid;
     this.#request = null;
+    this.#lookedUp = null;
     if (this.#into === null && !this.#concernsRequest(opcode, nodeid)) return;
     const request = this.#atHand();
     const known = request.before;
@@ -248,6 +253,7 @@ export class DebugGate implements Gate {
       before: this.naming.hasPath(this.#opcode) ? FACT.name : 0,
       lookup: 0,
       trace: null,
+      lookedUp: this.#lookedUp,
       askedHandle: false,
       askedIds: false,
       decided: false,
@@ -274,7 +280,28 @@ export class DebugGate implements Gate {
       this.#step !== null ||
       this.#book.concernsReply(this.#opcode, errno) ||
       (errno !== 0 && errno !== ENOENT && this.#book.hazards.length > 0);
-    if (wanted) this.#point(this.#atHand(), 'reply', null, KNOWN_AT.reply, errno);
+    if (!wanted) return;
+    const request = this.#atHand();
+    this.#recall(request, errno);
+    this.#point(request, 'reply', null, KNOWN_AT.reply, errno);
+  }
+
+  /** What the tables have said in a lookup that nobody looked at, if the reply is made of it. */
+  #recall(request: AtHand, errno: number): void {
+    const { lookedUp } = request;
+    if (lookedUp === null || !ANSWERS.has(lookedUp.op)) return;
+    const { asked, rule } = this.tables;
+    const { hit } = asked;
+    const byIds = hit === 'fallback_hit' || hit === 'handleless_hit';
+    request.trace = lookedUp;
+    request.decided = lookedUp.asked;
+    request.askedIds = lookedUp.asked && !(rule.byHandle === 'first' && hit === 'handle_hit');
+    request.askedHandle =
+      lookedUp.asked &&
+      lookedUp.candidate.handleLength !== NO_HANDLE &&
+      (rule.byHandle === 'first' || (rule.byHandle === 'second' && !byIds));
+    // Whoever waits for any of it was asked when the tables were.
+    if (errno === 0) request.before |= KNOWN_AT.inserted;
   }
 
   end(): void {
@@ -339,9 +366,15 @@ export class DebugGate implements Gate {
     return concerned;
   }
 
+  lookedUp(trace: LookupTrace): void {
+    if (this.#request === null) this.#lookedUp = trace;
+    else this.#request.lookedUp = trace;
+  }
+
   lookup(trace: LookupTrace): void {
     if (!this.#active) return;
     const request = this.#atHand();
+    request.lookedUp = null;
     request.trace = trace;
     request.lookup++;
     request.before = this.naming.hasPath(request.opcode) ? FACT.name : 0;
@@ -691,6 +724,11 @@ export class DebugGate implements Gate {
 }
 
 const SLASH = 0x2f;
+
+/** Operations that answer with the entry of their only lookup. */
+const ANSWERS: ReadonlySet<string> = new Set<LookupOp>([
+  ...(['LOOKUP', 'CREATE', 'MKDIR', 'MKNOD', 'SYMLINK', 'LINK'] as const),
+]);
 
 const NO_FACTS: RequestFacts = {
   uid: 0,

@@ -91,7 +91,9 @@ export function settle(
   if (gate.armed && gate.stepsByCandidate(trace)) {
     return settleByStep(context, op, parent, nameAt, nameLength, record, keptFlags, openFd);
   }
-  return decide(context, record, handleErrno > 0 ? withoutHandle(context, handleErrno) : 0);
+  const nodeid = decide(context, record, handleErrno > 0 ? withoutHandle(context, handleErrno) : 0);
+  if (gate.armed) gate.lookedUp(trace);
+  return nodeid;
 }
 
 /** Somebody wants to stop at what was found: looks once more, step by step. */
@@ -159,13 +161,14 @@ export function failed(
   record: number,
   errno: number,
 ): number {
-  const { trace } = context;
+  const { gate, trace } = context;
   begin(context, op, parent, nameAt, nameLength, record);
   trace.identified = false;
   trace.handleErrno = 0;
   trace.nodeid = NO_NODEID;
   trace.errno = errno;
   context.recorder.lookup(trace);
+  if (gate.armed) gate.lookedUp(trace);
   return -errno;
 }
 

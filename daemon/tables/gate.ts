@@ -37,6 +37,8 @@ export interface Gate {
   lookup(trace: LookupTrace): void;
   /** Its decisions are made again, because the tables have changed while it was held. */
   again(): void;
+  /** A lookup was made in one go, or refused: `trace` and `tables.asked` have what the reply is of. */
+  lookedUp(trace: LookupTrace): void;
   /**
    * A point of a lookup.
    *
@@ -129,6 +131,7 @@ export const NO_GATE: Gate = {
   stepsByCandidate: () => false,
   lookup: () => undefined,
   again: () => undefined,
+  lookedUp: () => undefined,
   at: () => false,
   stepsForget: () => false,
   forget: () => false,

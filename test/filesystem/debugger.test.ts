@@ -89,6 +89,35 @@ it('steps through the decisions of a first lookup and of a second', async () => 
   expect((await second.done).stdout).toBe('content');
 });
 
+it('knows at the reply what a lookup has found that nobody stepped through', async () => {
+  await session.arm({ operation: 'LOOKUP', path: 'f' });
+  const first = cat('f');
+  let stop = await session.step(await session.stops.next(), 'out');
+  expect(stop).toMatchObject({ point: 'reply', facts: { hit: 'miss', answer: '2', errno: null } });
+  expect(stop.facts.candidate).toMatchObject({ nlink: 1, handleErrno: null });
+  await session.continue();
+  expect((await first.done).stdout).toBe('content');
+
+  await session.arm({ decision: 'reply', hit: 'handle_hit' }, { hit: 'error' });
+  fs.linkSync(host('f'), host('f-link'));
+  const linked = cat('f-link');
+  stop = await session.stops.next();
+  expect(stop).toMatchObject({
+    breakpoints: [1],
+    facts: { path: 'f-link', byHandle: { node: '2' }, byIds: null, answer: '2' },
+  });
+  await session.continue();
+  expect((await linked.done).stdout).toBe('content');
+  const missing = cat('nowhere');
+  stop = await session.stops.next();
+  expect(stop).toMatchObject({
+    breakpoints: [2],
+    facts: { path: 'nowhere', hit: 'error', errno: 'ENOENT', candidate: null, byHandle: null },
+  });
+  await session.continue();
+  expect((await missing.done).status).toBe(1);
+});
+
 it('the seed scenario: a hard link, ENOMEM, then EOPNOTSUPP', async () => {
   const { events, close } = await follow(share.pid);
   fs.linkSync(host('f'), host('f-link'));

@@ -121,7 +121,7 @@ describe('a minute in a lookup', () => {
 
       // What is armed stays armed.
       const third = await hold(other, served, debug, 'c');
-      expect(await debug.step(third.stop, 'out')).toMatchObject({ point: 'reply' });
+      expect((await debug.step(third.stop, 'out')).facts).toMatchObject({ hit: 'miss' });
       await debug.continue();
       expect(await third.reading).toBe('content of c');
 
