@@ -3,6 +3,7 @@
 import type { Severity } from '../daemon/hazards/hazard';
 import type { EntryJson, HandleJson, IdsJson, LookupJson } from '../daemon/protocol/json';
 import type { CellState, EntryRow, KeyState } from '../daemon/protocol/map';
+import { fileTypeText } from '../daemon/tables/fileType';
 
 export type EntryKindName = EntryJson['kind'];
 export type Hit = LookupJson['hit'];
@@ -178,22 +179,10 @@ export function rowLine(row: EntryRow): string {
   ].join('  ');
 }
 
-const S_IFMT = 0o170000;
-/** The file types of stat(2). */
-const FILE_TYPES: ReadonlyMap<number, string> = new Map([
-  [0o140000, 'socket'],
-  [0o120000, 'symbolic link'],
-  [0o100000, 'regular file'],
-  [0o060000, 'block device'],
-  [0o040000, 'directory'],
-  [0o020000, 'character device'],
-  [0o010000, 'FIFO'],
-]);
-
 /** `regular file, 0644`. */
 export function modeText(mode: number): string {
   const permissions = `0${(mode & 0o7777).toString(8).padStart(3, '0')}`;
-  return `${FILE_TYPES.get(mode & S_IFMT) ?? 'unknown type'}, ${permissions}`;
+  return `${fileTypeText(mode) ?? 'unknown type'}, ${permissions}`;
 }
 
 /** errno(3) in words, for those that a lookup meets. */

@@ -3,6 +3,7 @@
  * thread, which speaks with the debugger, and the thread that serves the guest.
  */
 
+import type { RequestFacts } from '../tables/gate';
 import type { HitKind } from '../tables/hitKind';
 import type { FileHandle, Ids, Nodeid } from '../tables/identity';
 import type { Decision, FaultCall, PauseReason, ResumeReason, StopPoint } from '../tables/stops';
@@ -111,7 +112,7 @@ export interface Stop {
 }
 
 /** What is known of a request at a point. Null: not known (yet), or there is none. */
-export interface Facts {
+export interface Facts extends RequestFacts {
   readonly op: string;
   readonly unique: number;
   readonly point: StopPoint;
@@ -119,15 +120,6 @@ export interface Facts {
   readonly lookup: number;
   /** The node id in the request's header; null when it is 0. */
   readonly node: Nodeid | null;
-  readonly uid: number;
-  readonly gid: number;
-  readonly pid: number;
-  readonly parent: Nodeid | null;
-  readonly name: Uint8Array | null;
-  readonly newParent: Nodeid | null;
-  readonly newName: Uint8Array | null;
-  readonly size: number | null;
-  readonly offset: number | null;
   /** Relative to the shared directory. */
   readonly path: Uint8Array | null;
   readonly candidate: FoundCandidate | null;
@@ -141,10 +133,8 @@ export interface Facts {
   readonly forgets: ForgetFacts | null;
   /** Positive; 0: none. */
   readonly errno: number | null;
-  readonly fds: { readonly used: number; readonly limit: number };
 }
 
-/** A file or directory that the guest has open. */
 export interface FoundCandidate {
   readonly ids: Ids;
   readonly handle: FileHandle | null;

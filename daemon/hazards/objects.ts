@@ -1,24 +1,12 @@
 /** Entries that turn out to be another kind of object, or two objects in one: H30, H31. */
 
+import { fileTypeText, S_IFMT } from '../tables/fileType';
 import type { Nodeid } from '../tables/identity';
 import type { HazardRule } from './hazard';
 import { hasOtherIds, idsText } from './hazard';
 
-const S_IFMT = 0o170000;
-
-/** inode(7). */
-const TYPES: ReadonlyMap<number, string> = new Map([
-  [0o140000, 'socket'],
-  [0o120000, 'symbolic link'],
-  [0o100000, 'regular file'],
-  [0o060000, 'block device'],
-  [0o040000, 'directory'],
-  [0o020000, 'character device'],
-  [0o010000, 'FIFO'],
-]);
-
 function typeText(mode: number): string {
-  return TYPES.get(mode & S_IFMT) ?? `type 0${(mode & S_IFMT).toString(8)}`;
+  return fileTypeText(mode) ?? `type 0${(mode & S_IFMT).toString(8)}`;
 }
 
 export const typeChange: HazardRule = {

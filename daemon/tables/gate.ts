@@ -97,6 +97,7 @@ export interface RequestFacts {
   readonly fds: { readonly used: number; readonly limit: number };
 }
 
+/** A file or directory that the guest has open. */
 export interface OpenFile {
   /** The guest's name for it. */
   readonly fh: number;
