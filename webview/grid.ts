@@ -180,6 +180,8 @@ export class Grid {
     this.#setTop(
       far ? start - (this.#viewport - ROW_HEIGHT) / 2 : topToShow(area, this.#top, target),
     );
+    // At once: a scroll event that is still on its way would lead back to where it was sent.
+    this.#alignScrollBar(area);
     this.actions.moved();
     this.actions.dirty();
   }
